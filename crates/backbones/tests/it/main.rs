@@ -1,0 +1,4 @@
+//! Backbones against torchvision.
+
+mod configuration;
+mod torchvision;

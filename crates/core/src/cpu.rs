@@ -1,0 +1,288 @@
+//! What the CPU kernels share: slices of tensors, products of matrices, and work split so that no result depends on the
+//! number of threads.
+
+use std::mem::MaybeUninit;
+
+use candle_core::{CpuStorage, DType, Layout, Storage, Tensor, WithDType};
+use gemm::Parallelism;
+use num_traits::Float;
+use rayon::prelude::*;
+
+use crate::backward::hand_over;
+
+/// The types that kernels compute in: f32 to train, f64 to check gradients by finite differences.
+pub(crate) trait Real: WithDType + Float + std::iter::Sum {}
+
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// Elements that one task of an element-wise loop works on. Fixed: sums are taken chunk by chunk in order.
+pub(crate) const CHUNK: usize = 1 << 14;
+
+/// Runs `$body` with `$T` as the type that `$dtype` stands for; anything but f32 and f64 is an error of `$op`.
+macro_rules! with_real {
+    ($op:expr, $dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            candle_core::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            dtype => Err($crate::cpu::unsupported($op, dtype)),
+        }
+    };
+}
+pub(crate) use with_real;
+
+pub(crate) fn unsupported(op: &'static str, dtype: DType) -> candle_core::Error {
+    candle_core::Error::UnsupportedDTypeForOp(dtype, op).bt()
+}
+
+/// The elements of a contiguous tensor, which may be a view that starts at an offset.
+pub(crate) fn slice<'a, T: Real>(op: &'static str, s: &'a CpuStorage, l: &Layout) -> candle_core::Result<&'a [T]> {
+    match l.contiguous_offsets() {
+        Some((start, end)) => Ok(&s.as_slice::<T>()?[start..end]),
+        None => Err(candle_core::Error::RequiresContiguous { op }.bt()),
+    }
+}
+
+/// The storage of a tensor that lives on the CPU.
+pub(crate) fn storage<'a>(op: &'static str, s: &'a Storage) -> candle_core::Result<&'a CpuStorage> {
+    match s {
+        Storage::Cpu(s) => Ok(s),
+        _ => candle_core::bail!("{op}: no kernel for this device yet, only for the CPU"),
+    }
+}
+
+/// The gradient of the argument `arg`, if it is wanted, on its way to who adds up the gradients.
+pub(crate) fn gradient_of<T: Real>(arg: &Tensor, values: Option<Vec<T>>) -> candle_core::Result<Option<Tensor>> {
+    match values {
+        Some(values) => hand_over(arg, Tensor::from_vec(values, arg.shape(), arg.device())?),
+        None => Ok(None),
+    }
+}
+
+/// Binds each `$name` to the elements of the contiguous CPU tensor `$tensor`, as a slice of `$T`.
+macro_rules! slices {
+    ($op:expr, $T:ty, $($name:ident = $tensor:expr),+ $(,)?) => {
+        $(
+            let guard = $tensor.storage_and_layout();
+            let $name = $crate::cpu::slice::<$T>($op, $crate::cpu::storage($op, &guard.0)?, guard.1)?;
+        )+
+    };
+}
+pub(crate) use slices;
+
+/// A vector of `n` values that `fill` writes piece by piece, in parallel: it is given the number of the piece and the piece.
+///
+/// Pieces have `piece` elements, the last one perhaps fewer; none is cleared first.
+pub(crate) fn build<T: Real>(n: usize, piece: usize, fill: impl Fn(usize, &mut Piece<'_, T>) + Sync) -> Vec<T> {
+    let mut values = Vec::with_capacity(n);
+    let complete = values.spare_capacity_mut()[..n]
+        .par_chunks_mut(piece)
+        .enumerate()
+        .map(|(i, chunk)| {
+            let mut piece = Piece { rest: chunk.iter_mut() };
+            fill(i, &mut piece);
+            piece.rest.len() == 0
+        })
+        .reduce(|| true, |a, b| a && b);
+    assert!(complete, "a kernel left a piece of its output unwritten");
+    // SAFETY: each piece was written from its first element to its last, as just asserted.
+    unsafe { values.set_len(n) };
+    values
+}
+
+/// A piece of a vector in the making, written front to back.
+pub(crate) struct Piece<'a, T> {
+    rest: std::slice::IterMut<'a, MaybeUninit<T>>,
+}
+
+impl<T> Piece<'_, T> {
+    /// Elements that are still to be written.
+    pub(crate) fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Writes the next elements, as many as there are `values` or room.
+    #[inline(always)]
+    pub(crate) fn extend(&mut self, values: impl ExactSizeIterator<Item = T>) {
+        let n = values.len().min(self.rest.len());
+        let (now, later) = std::mem::take(&mut self.rest).into_slice().split_at_mut(n);
+        now.iter_mut().zip(values).for_each(|(slot, value)| {
+            slot.write(value);
+        });
+        self.rest = later.iter_mut();
+    }
+}
+
+/// `f(x)` for every element, in parallel.
+pub(crate) fn map<T: Real>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
+    build(x.len(), CHUNK, |i, y| y.extend(x[i * CHUNK..][..y.len()].iter().map(|&x| f(x))))
+}
+
+/// `f(a, b)` for every pair of elements, in parallel.
+pub(crate) fn zip<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
+    build(a.len(), CHUNK, |i, y| {
+        let (a, b) = (&a[i * CHUNK..][..y.len()], &b[i * CHUNK..][..y.len()]);
+        y.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b)));
+    })
+}
+
+/// Sums are taken in so many lanes, which the compiler turns into vectors.
+const LANES: usize = 16;
+
+/// `Σ f(x)`.
+#[inline(always)]
+pub(crate) fn sum<T: Real>(x: &[T], f: impl Fn(T) -> T) -> T {
+    sum3(x, x, x, |x, _, _| f(x))
+}
+
+/// `Σ f(a, b, c)` over three slices of one length.
+#[inline(always)]
+pub(crate) fn sum3<T: Real>(a: &[T], b: &[T], c: &[T], f: impl Fn(T, T, T) -> T) -> T {
+    let mut lanes = [T::zero(); LANES];
+    let (a, a_tail) = a.as_chunks::<LANES>();
+    let (b, b_tail) = b.as_chunks::<LANES>();
+    let (c, c_tail) = c.as_chunks::<LANES>();
+    for ((a, b), c) in a.iter().zip(b).zip(c) {
+        for (((lane, &a), &b), &c) in lanes.iter_mut().zip(a).zip(b).zip(c) {
+            *lane += f(a, b, c);
+        }
+    }
+    let tail: T = a_tail.iter().zip(b_tail).zip(c_tail).map(|((&a, &b), &c)| f(a, b, c)).sum();
+    lanes.iter().copied().sum::<T>() + tail
+}
+
+/// A matrix in a slice: element `(i, j)` stands at `i * row_stride + j * col_stride`.
+#[derive(Clone, Copy)]
+pub(crate) struct Mat<'a, T> {
+    pub(crate) data: &'a [T],
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    pub(crate) row_stride: usize,
+    pub(crate) col_stride: usize,
+}
+
+impl<'a, T> Mat<'a, T> {
+    /// Rows of `cols` elements, one after the other.
+    pub(crate) fn row_major(data: &'a [T], rows: usize, cols: usize) -> Self {
+        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// The transposed matrix, without a copy.
+    pub(crate) fn t(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
+    fn span(&self) -> usize {
+        span(self.rows, self.cols, self.row_stride, self.col_stride)
+    }
+}
+
+/// One past the last element that a matrix of these strides touches.
+fn span(rows: usize, cols: usize, row_stride: usize, col_stride: usize) -> usize {
+    if rows == 0 || cols == 0 { 0 } else { (rows - 1) * row_stride + (cols - 1) * col_stride + 1 }
+}
+
+/// Where a product goes: rows of `cols` elements that are `row_stride` apart, from `ptr` on.
+///
+/// It is a pointer because tasks write interleaved rows of one output.
+pub(crate) struct Target<T> {
+    ptr: *mut T,
+    len: usize,
+    row_stride: usize,
+}
+
+impl<T> Clone for Target<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Target<T> {}
+
+// SAFETY: a target is only written through `matmul` and `row`, whose callers promise that no two tasks share an element.
+unsafe impl<T: Send> Send for Target<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Target<T> {}
+
+impl<T> Target<T> {
+    /// All of `data`, in rows of `row_stride`.
+    pub(crate) fn new(data: &mut [T], row_stride: usize) -> Self {
+        Self { ptr: data.as_mut_ptr(), len: data.len(), row_stride }
+    }
+
+    /// A vector in the making, all of whose elements the products will write.
+    pub(crate) fn uninit(data: &mut [MaybeUninit<T>], row_stride: usize) -> Self {
+        Self { ptr: data.as_mut_ptr().cast(), len: data.len(), row_stride }
+    }
+
+    /// The target from element `offset` on.
+    pub(crate) fn offset(self, offset: usize) -> Self {
+        assert!(offset <= self.len);
+        // SAFETY: the offset is within the slice that the target was made of.
+        Self { ptr: unsafe { self.ptr.add(offset) }, len: self.len - offset, row_stride: self.row_stride }
+    }
+
+    /// Writes `values` here.
+    ///
+    /// # Safety
+    /// The slice that the target was made of is alive, and nobody else reads or writes these elements meanwhile.
+    pub(crate) unsafe fn write(self, values: &[T])
+    where
+        T: Copy,
+    {
+        assert!(values.len() <= self.len);
+        // SAFETY: within bounds as just checked, and exclusive as the caller promises.
+        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.ptr, values.len()) };
+    }
+
+    /// Elements `0..n` from here on.
+    ///
+    /// # Safety
+    /// The slice that the target was made of is alive, and nobody else has these elements while the result lives.
+    pub(crate) unsafe fn slice<'a>(self, n: usize) -> &'a mut [T] {
+        assert!(n <= self.len);
+        // SAFETY: within bounds as just checked; exclusive as the caller promises.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr, n) }
+    }
+}
+
+/// `dst = a · b`, or `dst += a · b` if `accumulate`, on the calling thread.
+///
+/// # Safety
+/// The slice that `dst` was made of is alive, and nobody else reads or writes its elements meanwhile.
+pub(crate) unsafe fn matmul<T: Real>(dst: Target<T>, accumulate: bool, a: Mat<'_, T>, b: Mat<'_, T>) {
+    assert_eq!(a.cols, b.rows);
+    assert!(a.span() <= a.data.len() && b.span() <= b.data.len());
+    assert!(span(a.rows, b.cols, dst.row_stride, 1) <= dst.len);
+    // SAFETY: every element that gemm reads or writes is in bounds as just checked; the caller promises that `dst` is
+    // ours alone, and `a` and `b` are borrowed.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.cols,
+            a.cols,
+            dst.ptr,
+            1,
+            dst.row_stride as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            T::one(),
+            T::one(),
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}

@@ -1,0 +1,42 @@
+//! The ground of Sconce: operations, layers, losses, parameters and random streams for training vision models on Candle.
+//!
+//! - [`ops`] has the operations whose gradients, speed or repeatability Candle 0.11 lacks: `ops::conv2d(&x, …)` and so on.
+//! - [`nn`] has layers over them, which take their parameters from a [`Scope`] by PyTorch's names.
+//! - [`Params`] owns what a model learns; [`Rng`] is where every random number comes from.
+//!
+//! ```
+//! use sconce_core::{DType, Device, Params, Rng, nn, nn::Mode, ops};
+//!
+//! let params = Params::new(0, DType::F32, &Device::Cpu);
+//! let conv = nn::Conv2d::new(&params.scope().pp("conv1"), (3, 8), &nn::Conv2dConfig::same(3))?;
+//! let norm = nn::BatchNorm2d::new(&params.scope().pp("bn1"), 8)?;
+//!
+//! let x = Rng::new(0, "example").normal_tensor((0.0, 1.0), (2, 3, 16, 16), DType::F32, &Device::Cpu)?;
+//! let y = ops::relu(&norm.forward(&conv.forward(&x)?, Mode::Train)?)?; // (2, 8, 16, 16)
+//! let gradients = y.sum_all()?.backward()?;
+//! assert_eq!(params.trainable().iter().filter(|(_, v)| gradients.get(v).is_some()).count(), 4);
+//! # Ok::<(), sconce_core::Error>(())
+//! ```
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
+mod backward;
+mod batches;
+mod cpu;
+mod error;
+pub mod files;
+mod init;
+pub mod nn;
+pub mod ops;
+mod params;
+mod rng;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use backward::backward;
+pub use batches::{Batches, Position};
+pub use candle_core::{DType, Device, Shape, Tensor, Var, backprop::GradStore};
+pub use error::{Error, Result};
+pub use init::{Distribution, Fan, Init};
+pub use params::{LoadReport, Params, Scope, Tolerance, WrongShape, read_tensors, write_tensors};
+pub use rng::{Rng, RngState};

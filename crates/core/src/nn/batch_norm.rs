@@ -1,0 +1,115 @@
+//! Batch normalisation layer.
+
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout};
+
+use super::Mode;
+use crate::{
+    Init, Result, Scope, Tensor,
+    ops::{self, Activation, RunningStats},
+};
+
+/// Where a [`BatchNorm2d`] takes its statistics from when training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BatchNormKind {
+    /// The batch.
+    #[default]
+    Learning,
+    /// The running statistics, which stay as they are; weight and bias get no gradient: detectors' frozen batch norm.
+    Frozen,
+}
+
+/// Batch normalisation with `weight`, `bias`, and the buffers `running_mean`, `running_var`, `num_batches_tracked`.
+/// Momentum 0.1, eps 1e-5.
+#[derive(Clone, Debug)]
+pub struct BatchNorm2d {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    num_batches_tracked: Tensor,
+    kind: BatchNormKind,
+}
+
+const MOMENTUM: f64 = 0.1;
+const EPS: f64 = 1e-5;
+
+impl BatchNorm2d {
+    /// Over `channels` channels.
+    ///
+    /// # Errors
+    /// As [`Scope::param`].
+    pub fn new(scope: &Scope, channels: usize) -> Result<Self> {
+        Self::with_weight(scope, channels, Init::ONES)
+    }
+
+    /// Over `channels` channels, with a weight that begins so: zeros for the last one of a residual branch (Goyal et al., 2017).
+    ///
+    /// # Errors
+    /// As [`Scope::param`].
+    pub fn with_weight(scope: &Scope, channels: usize, weight: Init) -> Result<Self> {
+        let dtype = scope.dtype();
+        Ok(Self {
+            weight: scope.param("weight", channels, weight)?,
+            bias: scope.param("bias", channels, Init::ZEROS)?,
+            running_mean: scope.buffer("running_mean", channels, 0.0, dtype)?,
+            running_var: scope.buffer("running_var", channels, 1.0, dtype)?,
+            num_batches_tracked: scope.buffer("num_batches_tracked", (), 0.0, DType::I64)?,
+            kind: BatchNormKind::Learning,
+        })
+    }
+
+    /// The same layer with this kind of statistics.
+    #[must_use]
+    pub fn kind(mut self, kind: BatchNormKind) -> Self {
+        if kind == BatchNormKind::Frozen {
+            self.weight = self.weight.detach();
+            self.bias = self.bias.detach();
+        }
+        self.kind = kind;
+        self
+    }
+
+    /// `(N, C, H, W)` or `(N, C)` → the same.
+    ///
+    /// # Errors
+    /// As [`ops::batch_norm_train`] and [`ops::batch_norm_eval`].
+    pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.apply(x, mode, Activation::None)
+    }
+
+    /// [`Self::forward`] and a ReLU in one pass.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.apply(x, mode, Activation::Relu)
+    }
+
+    fn apply(&self, x: &Tensor, mode: Mode, activation: Activation) -> Result<Tensor> {
+        let Self { weight, bias, running_mean, running_var, .. } = self;
+        if mode == Mode::Eval || self.kind == BatchNormKind::Frozen {
+            return ops::batch_norm_eval(x, weight, bias, (running_mean, running_var), EPS, activation);
+        }
+        let running = RunningStats { mean: running_mean, var: running_var, momentum: MOMENTUM };
+        let y = ops::batch_norm_train(x, weight, bias, &running, EPS, activation)?;
+        self.num_batches_tracked.inplace_op1(&Increment)?;
+        Ok(y)
+    }
+}
+
+/// Adds one to a counter.
+struct Increment;
+
+impl InplaceOp1 for Increment {
+    fn name(&self) -> &'static str {
+        "increment"
+    }
+
+    fn cpu_fwd(&self, s: &mut CpuStorage, l: &Layout) -> candle_core::Result<()> {
+        match s {
+            CpuStorage::I64(counter) => counter[l.start_offset()] += 1,
+            _ => candle_core::bail!("increment: a counter is an i64"),
+        }
+        Ok(())
+    }
+}

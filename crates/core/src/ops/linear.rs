@@ -1,0 +1,151 @@
+//! A fully connected layer.
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, backend::BackendStorage as _};
+use rayon::prelude::*;
+
+use crate::{
+    Error, Result,
+    cpu::{Mat, Real, Target, gradient_of, matmul, slice, slices, with_real},
+};
+
+const NAME: &str = "linear";
+
+/// `y = x · weightᵀ + bias`.
+///
+/// # Shapes
+/// - `x`: `(…, in)`
+/// - `weight`: `(out, in)`
+/// - `bias`: `(out)`
+/// - output: `(…, out)`
+///
+/// # Errors
+/// [`Error::Argument`] if the shapes do not fit or have a zero.
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let &[n_out, n_in] = weight.dims() else {
+        return Err(Error::argument(NAME, "weight", weight.dims(), "a shape (out, in)"));
+    };
+    if x.dims().last() != Some(&n_in) || x.elem_count() == 0 || n_out == 0 {
+        return Err(Error::argument(NAME, "x", x.dims(), format!("a shape (…, {n_in}) without a zero")));
+    }
+    let op = Linear { n_in, n_out };
+    let (x, weight) = (x.contiguous()?, weight.contiguous()?);
+    let Some(bias) = bias else {
+        return Ok(x.apply_op2(&weight, op)?);
+    };
+    if bias.dims() != [n_out] {
+        return Err(Error::argument(NAME, "bias", bias.dims(), format!("[{n_out}]")));
+    }
+    Ok(x.apply_op3(&weight, &bias.contiguous()?, op)?)
+}
+
+/// Rows of an output that one task computes.
+const ROWS: usize = 64;
+
+/// `a · b`, or `start + a · b` row by row, in parallel over rows of the result.
+fn product<T: Real>(a: Mat<'_, T>, b: Mat<'_, T>, start: Option<&[T]>) -> Vec<T> {
+    let cols = b.cols;
+    let mut y = vec![T::zero(); a.rows * cols];
+    y.par_chunks_mut(ROWS * cols).enumerate().for_each(|(i, y)| {
+        if let Some(start) = start {
+            y.chunks_exact_mut(cols).for_each(|row| row.copy_from_slice(start));
+        }
+        let rows = Mat { data: &a.data[i * ROWS * a.row_stride..], rows: y.len() / cols, ..a };
+        // SAFETY: `y` is this task's own chunk.
+        unsafe { matmul(Target::new(y, cols), start.is_some(), rows, b) };
+    });
+    y
+}
+
+struct Linear {
+    n_in: usize,
+    n_out: usize,
+}
+
+impl Linear {
+    fn forward<T: Real>(
+        &self,
+        x: &[T],
+        weight: &[T],
+        bias: Option<&[T]>,
+        l: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let x = Mat::row_major(x, x.len() / self.n_in, self.n_in);
+        let y = product(x, Mat::row_major(weight, self.n_out, self.n_in).t(), bias);
+        let mut dims = l.dims().to_vec();
+        dims.pop();
+        dims.push(self.n_out);
+        Ok((T::to_cpu_storage_owned(y), dims.into()))
+    }
+
+    fn gradients(&self, x: &Tensor, w: &Tensor, grad: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {
+        let grad = grad.contiguous()?;
+        with_real!(NAME, grad.dtype(), T => {
+            slices!(NAME, T, xs = x, ws = w, gs = grad);
+            let rows = gs.len() / self.n_out;
+            let grad = Mat::row_major(gs, rows, self.n_out);
+            let gx = x.track_op().then(|| product(grad, Mat::row_major(ws, self.n_out, self.n_in), None));
+            let gw = w.track_op().then(|| product(grad.t(), Mat::row_major(xs, rows, self.n_in), None));
+            Ok([gradient_of(x, gx)?, gradient_of(w, gw)?])
+        })
+    }
+}
+
+impl CustomOp2 for Linear {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        with_real!(NAME, x.dtype(), T => self.forward::<T>(slice(NAME, x, xl)?, slice(NAME, w, wl)?, None, xl))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
+        let [gx, gw] = self.gradients(x, w, grad)?;
+        Ok((gx, gw))
+    }
+}
+
+impl CustomOp3 for Linear {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        w: &CpuStorage,
+        wl: &Layout,
+        b: &CpuStorage,
+        bl: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        with_real!(NAME, x.dtype(), T => {
+            self.forward::<T>(slice(NAME, x, xl)?, slice(NAME, w, wl)?, Some(slice(NAME, b, bl)?), xl)
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        b: &Tensor,
+        _y: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let [gx, gw] = self.gradients(x, w, grad)?;
+        let gb = b.track_op().then(|| grad.reshape(((), self.n_out))?.sum(0)).transpose()?;
+        Ok((gx, gw, gb))
+    }
+}

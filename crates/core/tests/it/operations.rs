@@ -1,0 +1,202 @@
+//! Values, ties, views and refusals.
+
+use sconce_core::{
+    Device, Error, Result, Rng, Tensor, Var, backward,
+    ops::{self, Activation, AvgPool2dParams, Conv2dParams, CrossEntropyParams, MaxPool2dParams, RunningStats},
+};
+
+use crate::{assert_close, flat, normal};
+
+/// A convolution by its definition.
+fn conv2d_by_definition(x: &Tensor, weight: &Tensor, bias: &Tensor, params: &Conv2dParams) -> Tensor {
+    let (n, c, h, w) = x.dims4().unwrap();
+    let (o, cg, kh, kw) = weight.dims4().unwrap();
+    let size = |i: usize, p: usize, d: usize, k: usize, s: usize| (i + 2 * p - d * (k - 1) - 1) / s + 1;
+    let oh = size(h, params.padding.0, params.dilation.0, kh, params.stride.0);
+    let ow = size(w, params.padding.1, params.dilation.1, kw, params.stride.1);
+    let (xs, ws, bs) = (flat(x), flat(weight), flat(bias));
+    let mut y = Vec::new();
+    for (n, o_idx, i, j) in
+        (0..n).flat_map(|n| (0..o).flat_map(move |o| (0..oh).flat_map(move |i| (0..ow).map(move |j| (n, o, i, j)))))
+    {
+        let first = o_idx / (o / params.groups) * cg;
+        let mut sum = bs[o_idx];
+        for (c_idx, u, v) in (0..cg).flat_map(|c| (0..kh).flat_map(move |u| (0..kw).map(move |v| (c, u, v)))) {
+            let row = (i * params.stride.0 + u * params.dilation.0).checked_sub(params.padding.0);
+            let col = (j * params.stride.1 + v * params.dilation.1).checked_sub(params.padding.1);
+            if let (Some(row), Some(col)) = (row.filter(|&r| r < h), col.filter(|&c| c < w)) {
+                sum += xs[((n * c + first + c_idx) * h + row) * w + col] * ws[((o_idx * cg + c_idx) * kh + u) * kw + v];
+            }
+        }
+        y.push(sum);
+    }
+    Tensor::from_vec(y, (n, o, oh, ow), &Device::Cpu).unwrap()
+}
+
+#[test]
+fn conv2d_is_its_definition_for_shapes_that_take_each_path() {
+    let mut rng = Rng::new(0, "shapes");
+    let mut one_to = |n: usize| 1 + rng.below(n);
+    for case in 0..200 {
+        let groups = one_to(3);
+        let (ci, co) = (one_to(4), one_to(5));
+        let kernel = (one_to(4), one_to(4));
+        let dilation = (one_to(2), one_to(2));
+        let stride = (one_to(3), one_to(3));
+        let padding = (one_to(4) - 1, one_to(4) - 1);
+        // Some with large maps, so that an image is cut into blocks, most with small ones, so that images go together.
+        let most = if case % 20 == 0 { 150 } else { 12 };
+        let field = |k: usize, d: usize| d * (k - 1) + 1;
+        let (h, w) = (field(kernel.0, dilation.0) + one_to(most), field(kernel.1, dilation.1) + one_to(most));
+        let params = Conv2dParams { stride, padding, dilation, groups };
+        let x = normal(case, &[one_to(4), groups * ci, h, w]);
+        let weight = normal(case + 1, &[groups * co, ci, kernel.0, kernel.1]);
+        let bias = normal(case + 2, &[groups * co]);
+        let y = ops::conv2d(&x, &weight, Some(&bias), &params).unwrap();
+        assert_close(&y, &conv2d_by_definition(&x, &weight, &bias, &params), 1e-12);
+    }
+}
+
+#[test]
+fn conv2d_gradients_agree_between_many_and_few_columns() {
+    // The gradient of one image must not depend on how many others are in the batch: the paths differ by batch size.
+    let weight = Var::from_tensor(&normal(1, &[48, 40, 3, 3])).unwrap();
+    let image = normal(2, &[1, 40, 5, 4]);
+    let gradients = |copies: usize| {
+        let x = Var::from_tensor(&Tensor::cat(&vec![&image; copies], 0).unwrap()).unwrap();
+        let same = Conv2dParams { padding: (1, 1), ..Default::default() };
+        let y = ops::conv2d(&x, &weight, None, &same).unwrap();
+        let grads = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+        let gw = (grads.get(&weight).unwrap() / copies as f64).unwrap();
+        (grads.get(&x).unwrap().narrow(0, copies - 1, 1).unwrap(), gw)
+    };
+    let (one, many) = (gradients(1), gradients(40));
+    assert_close(&many.0, &one.0, 1e-12);
+    assert_close(&many.1, &one.1, 1e-12);
+}
+
+#[test]
+fn views_are_read_where_they_are() {
+    let whole = normal(1, &[4, 3, 6, 6]);
+    let view = whole.narrow(0, 1, 2).unwrap().transpose(2, 3).unwrap();
+    let copy = Tensor::from_vec(flat(&view), view.shape(), &Device::Cpu).unwrap();
+    let weight = normal(2, &[5, 2, 3, 3, 3]).narrow(1, 1, 1).unwrap().squeeze(1).unwrap();
+    let params = Conv2dParams::default();
+    let same = |f: &dyn Fn(&Tensor) -> Result<Tensor>| assert_close(&f(&view).unwrap(), &f(&copy).unwrap(), 0.0);
+    same(&|x| ops::conv2d(x, &weight, None, &params));
+    same(&ops::relu);
+    same(&|x| ops::max_pool2d(x, &MaxPool2dParams::square(2, 2, 0)));
+    same(&|x| ops::avg_pool2d(x, &AvgPool2dParams::square(2, 2, 0)));
+    same(&|x| ops::log_softmax(x, 1));
+    same(&|x| ops::gradient_reversal(x, 1.0));
+    same(&|x| ops::add_relu(x, x));
+    let offset = whole.narrow(0, 2, 1).unwrap();
+    assert_eq!(flat(&ops::gradient_reversal(&offset, 0.5).unwrap()), flat(&whole)[2 * 108..3 * 108]);
+    let broadcast = normal(3, &[1, 3, 1, 1]).broadcast_as((2, 3, 4, 4)).unwrap();
+    assert_close(
+        &ops::adaptive_avg_pool2d(&broadcast, (1, 1)).unwrap(),
+        &normal(3, &[1, 3, 1, 1]).broadcast_as((2, 3, 1, 1)).unwrap(),
+        1e-12,
+    );
+}
+
+#[test]
+fn max_pool2d_gives_ties_to_the_first_and_relu_has_no_gradient_at_zero() {
+    let zeros = Var::zeros((1, 1, 2, 2), sconce_core::DType::F64, &Device::Cpu).unwrap();
+    let pooled = ops::max_pool2d(&zeros, &MaxPool2dParams::square(2, 2, 0)).unwrap();
+    assert_eq!(flat(backward(&pooled).unwrap().get(&zeros).unwrap()), [1.0, 0.0, 0.0, 0.0]);
+    let y = ops::relu(&zeros).unwrap().sum_all().unwrap();
+    assert_eq!(flat(backward(&y).unwrap().get(&zeros).unwrap()), [0.0; 4]);
+}
+
+#[test]
+fn nan_is_not_hidden() {
+    let x = Tensor::new(&[[[[1.0, f64::NAN], [2.0, 3.0]]]], &Device::Cpu).unwrap();
+    assert!(flat(&ops::max_pool2d(&x, &MaxPool2dParams::square(2, 2, 0)).unwrap())[0].is_nan());
+    assert!(flat(&ops::relu(&x).unwrap())[1].is_nan());
+    let logits = x.reshape((1, 4)).unwrap();
+    let target = Tensor::new(&[0i64], &Device::Cpu).unwrap();
+    let loss = ops::cross_entropy(&logits, &target, &CrossEntropyParams::default()).unwrap();
+    assert!(loss.to_scalar::<f64>().unwrap().is_nan());
+}
+
+#[test]
+fn cross_entropy_is_stable_for_huge_logits() {
+    let logits = Tensor::new(&[[1e4f32, -1e4, 0.0]], &Device::Cpu).unwrap();
+    let loss = |target: i64| {
+        let target = Tensor::new(&[target], &Device::Cpu).unwrap();
+        ops::cross_entropy(&logits, &target, &CrossEntropyParams::default()).unwrap().to_scalar::<f32>().unwrap()
+    };
+    assert_eq!((loss(0), loss(1), loss(2)), (0.0, 2e4, 1e4));
+}
+
+#[test]
+fn gradient_reversal_is_the_identity_forward() {
+    let x = Var::from_tensor(&normal(1, &[3, 4])).unwrap();
+    let y = ops::gradient_reversal(&x, 0.25).unwrap();
+    assert_eq!(flat(&y), flat(&x));
+    assert_eq!(flat(backward(&y.sum_all().unwrap()).unwrap().get(&x).unwrap()), [-0.25; 12]);
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_repeats_with_its_stream() {
+    let ones = Tensor::ones(100_000, sconce_core::DType::F32, &Device::Cpu).unwrap();
+    let run = |seed| flat(&ops::dropout(&ones, 0.3, &mut Rng::new(seed, "mask")).unwrap());
+    let y = run(1);
+    let dropped = y.iter().filter(|&&v| v == 0.0).count() as f64 / 1e5;
+    // Three standard deviations of a binomial share.
+    assert!((dropped - 0.3).abs() < 3.0 * (0.3f64 * 0.7 / 1e5).sqrt(), "{dropped}");
+    assert!(y.iter().all(|&v| v == 0.0 || (v - 1.0 / 0.7).abs() < 1e-6));
+    assert_eq!(y, run(1));
+    assert_ne!(y, run(2));
+}
+
+#[test]
+fn batch_norm_updates_running_statistics_as_pytorch() {
+    let x = Tensor::new(&[[1.0f64], [3.0], [8.0]], &Device::Cpu).unwrap();
+    let one = |v: f64| Tensor::new(&[v], &Device::Cpu).unwrap();
+    let (mean, var) = (one(0.5), one(1.0));
+    let running = RunningStats { mean: &mean, var: &var, momentum: 0.1 };
+    ops::batch_norm_train(&x, &one(1.0), &one(0.0), &running, 1e-5, Activation::None).unwrap();
+    // Mean 4; unbiased variance (9 + 1 + 16) / 2 = 13.
+    assert_close(&mean, &one(0.9 * 0.5 + 0.1 * 4.0), 1e-12);
+    assert_close(&var, &one(0.9 * 1.0 + 0.1 * 13.0), 1e-12);
+}
+
+#[test]
+fn arguments_that_do_not_fit_are_refused_with_what_was_expected() {
+    let t = |dims: &[usize]| Tensor::zeros(dims, sconce_core::DType::F32, &Device::Cpu).unwrap();
+    let conv = Conv2dParams::default();
+    let pool = MaxPool2dParams::square(3, 2, 1);
+    let avg = AvgPool2dParams::square(2, 2, 0);
+    let ce = CrossEntropyParams::default();
+    let labels = |v: &[i64]| Tensor::new(v, &Device::Cpu).unwrap();
+    let stats = RunningStats { mean: &t(&[2]), var: &t(&[2]), momentum: 0.1 };
+    let bn = |x: &Tensor, c: usize| ops::batch_norm_train(x, &t(&[c]), &t(&[c]), &stats, 1e-5, Activation::None);
+    let refused: Vec<(&str, Result<Tensor>)> = vec![
+        ("rank", ops::conv2d(&t(&[3, 4, 4]), &t(&[2, 3, 3, 3]), None, &conv)),
+        ("channels", ops::conv2d(&t(&[1, 4, 4, 4]), &t(&[2, 3, 3, 3]), None, &conv)),
+        ("empty batch", ops::conv2d(&t(&[0, 3, 4, 4]), &t(&[2, 3, 3, 3]), None, &conv)),
+        ("kernel too large", ops::conv2d(&t(&[1, 3, 2, 2]), &t(&[2, 3, 3, 3]), None, &conv)),
+        ("bias", ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), Some(&t(&[3])), &conv)),
+        ("groups", ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), None, &Conv2dParams { groups: 0, ..conv })),
+        ("stride", ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), None, &Conv2dParams { stride: (0, 1), ..conv })),
+        ("pool rank", ops::max_pool2d(&t(&[3, 4]), &pool)),
+        ("pool padding", ops::max_pool2d(&t(&[1, 1, 4, 4]), &MaxPool2dParams { padding: (2, 0), ..pool })),
+        ("pool too large", ops::avg_pool2d(&t(&[1, 1, 1, 4]), &avg)),
+        ("pool empty", ops::adaptive_avg_pool2d(&t(&[1, 1, 0, 4]), (1, 1))),
+        ("pool to nothing", ops::adaptive_avg_pool2d(&t(&[1, 1, 4, 4]), (0, 1))),
+        ("features", ops::linear(&t(&[2, 3]), &t(&[4, 5]), None)),
+        ("one value a channel", bn(&t(&[1, 2, 1, 1]), 2)),
+        ("statistics", bn(&t(&[4, 3]), 3)),
+        ("label", ops::cross_entropy(&t(&[2, 3]), &labels(&[0, 3]), &ce)),
+        ("negative label", ops::cross_entropy(&t(&[2, 3]), &labels(&[0, -1]), &ce)),
+        ("labels", ops::cross_entropy(&t(&[2, 3]), &labels(&[0]), &ce)),
+        ("dropout", ops::dropout(&t(&[2]), 1.0, &mut Rng::new(0, ""))),
+        ("dim", ops::log_softmax(&t(&[2]), 1)),
+        ("add_relu", ops::add_relu(&t(&[2]), &t(&[3]))),
+    ];
+    for (what, result) in refused {
+        assert!(matches!(result, Err(Error::Argument { .. })), "{what}: {result:?}");
+    }
+}
