@@ -1,0 +1,140 @@
+//! What can go wrong in `sconce-data`.
+
+use std::path::{Path, PathBuf};
+
+/// A result whose error is [`DataError`].
+pub type Result<T> = std::result::Result<T, DataError>;
+
+/// An error that says which file, record or setting it is about, what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or folder could not be read.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
+    /// A file would have been overwritten.
+    #[error("{path}: exists already; it is never overwritten", path = path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is no image that can be decoded, or not all of one.
+    #[error("{path}: cannot decode the image: {reason}", path = path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field of an IDX file is wrong.
+    #[error("{path}: {field} is {found}, expected {expected}", path = path.display())]
+    Idx {
+        /// The file.
+        path: PathBuf,
+        /// The field, such as `magic number`.
+        field: &'static str,
+        /// What stands there.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A line of a text file is wrong.
+    #[error("{path}:{line}: found {found}, expected {expected}", path = path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What stands there.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A label that no class has.
+    #[error("{record}: label {found}, expected 0 to {}", classes.saturating_sub(1))]
+    Label {
+        /// The sample.
+        record: String,
+        /// Its label.
+        found: u32,
+        /// The number of classes.
+        classes: usize,
+    },
+    /// A folder without what it should hold.
+    #[error("{path}: empty, expected {expected}", path = path.display())]
+    Empty {
+        /// The folder.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// Two datasets that should name their classes alike do not.
+    #[error("{origin}: class {index} is {found}, expected {expected}")]
+    Classes {
+        /// The dataset.
+        origin: String,
+        /// The first class that differs.
+        index: usize,
+        /// Its name here.
+        found: String,
+        /// Its name there.
+        expected: String,
+    },
+    /// A setting or an argument does not fit.
+    #[error("{what} is {found}, expected {expected}")]
+    Argument {
+        /// The setting, as `random crop: width`.
+        what: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A sample could not be made.
+    #[error("sample {index}")]
+    Sample {
+        /// Its index in the source.
+        index: usize,
+        /// Why.
+        source: Box<DataError>,
+    },
+    /// The code that makes a sample panicked.
+    #[error("panic: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
+    /// The threads of a loader could not be started.
+    #[error("cannot start {workers} loader threads: {reason}")]
+    Workers {
+        /// How many were asked for.
+        workers: usize,
+        /// The system's reason.
+        reason: String,
+    },
+    /// An error of `sconce-core`'s: a tensor, or a file that could not be written.
+    #[error(transparent)]
+    Core(#[from] sconce_core::Error),
+}
+
+impl DataError {
+    /// A [`DataError::Io`] for `path`.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+
+    /// A [`DataError::Argument`].
+    pub fn argument(what: &'static str, found: impl std::fmt::Display, expected: impl std::fmt::Display) -> Self {
+        Self::Argument { what, found: found.to_string(), expected: expected.to_string() }
+    }
+
+    pub(crate) fn decode(path: &Path, reason: impl std::fmt::Display) -> Self {
+        Self::Decode { path: path.to_owned(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,110 @@
+//! Images of floating-point values, as a network takes them.
+
+use sconce_core::{Device, Tensor};
+
+use crate::{DataError, Image, Result};
+
+/// An image of `f32` values, plane after plane: (C, H, W).
+#[derive(Clone, Debug, PartialEq)]
+pub struct FloatImage {
+    channels: usize,
+    height: usize,
+    width: usize,
+    data: Vec<f32>,
+}
+
+impl FloatImage {
+    /// An image of shape (C, H, W).
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] for an empty shape, or `data` of another length.
+    pub fn new([channels, height, width]: [usize; 3], data: Vec<f32>) -> Result<Self> {
+        let expected = channels.checked_mul(height).and_then(|n| n.checked_mul(width));
+        if expected == Some(0) || expected != Some(data.len()) {
+            let expected = format!("at least one, {channels}×{height}×{width}");
+            return Err(DataError::argument("number of values in an image", data.len(), expected));
+        }
+        Ok(Self { channels, height, width, data })
+    }
+
+    /// (C, H, W).
+    pub fn shape(&self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+
+    /// The values, (C, H, W).
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+
+    /// The values, (C, H, W), to be changed in place.
+    pub fn data_mut(&mut self) -> &mut [f32] {
+        &mut self.data
+    }
+
+    /// The images as one tensor (N, C, H, W).
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] for no images, or images of different shapes.
+    pub fn stack(images: &[Self], device: &Device) -> Result<Tensor> {
+        let Some(first) = images.first() else {
+            return Err(DataError::argument("number of images in a batch", 0, "at least 1"));
+        };
+        if let Some(other) = images.iter().find(|i| i.shape() != first.shape()) {
+            let expected = format!("{:?} as the first of the batch; resize or crop them", first.shape());
+            return Err(DataError::argument("shape of an image", format!("{:?}", other.shape()), expected));
+        }
+        let data: Vec<f32> = images.iter().flat_map(|i| &i.data).copied().collect();
+        let shape = (images.len(), first.channels, first.height, first.width);
+        Ok(Tensor::from_vec(data, shape, device).map_err(sconce_core::Error::from)?)
+    }
+}
+
+impl From<&Image> for FloatImage {
+    /// The pixels, divided by 255, as torchvision's `ToTensor`.
+    fn from(image: &Image) -> Self {
+        let (channels, height, width) = (image.channels(), image.height(), image.width());
+        let mut data = Vec::with_capacity(image.data().len());
+        for channel in 0..channels {
+            let plane = image.data().iter().skip(channel).step_by(channels);
+            data.extend(plane.map(|&value| f32::from(value) / 255.0));
+        }
+        Self { channels, height, width, data }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_become_planes_between_0_and_1() {
+        let image = Image::new(2, 1, 3, vec![0, 51, 255, 102, 153, 204]).unwrap();
+        let float = FloatImage::from(&image);
+        assert_eq!(float.shape(), [3, 1, 2]);
+        assert_eq!(float.data(), [0.0, 0.4, 0.2, 0.6, 1.0, 0.8]);
+    }
+
+    #[test]
+    fn data_of_another_length_is_refused() {
+        assert!(FloatImage::new([3, 2, 2], vec![0.0; 12]).is_ok());
+        assert!(FloatImage::new([3, 2, 2], vec![0.0; 11]).is_err());
+        assert!(FloatImage::new([0, 2, 2], vec![]).is_err());
+        assert!(FloatImage::new([usize::MAX, 2, 2], vec![]).is_err());
+    }
+
+    #[test]
+    fn images_are_stacked_in_order() {
+        let image = |v| FloatImage::new([1, 1, 2], vec![v, v + 0.5]).unwrap();
+        let tensor = FloatImage::stack(&[image(1.0), image(3.0)], &Device::Cpu).unwrap();
+        assert_eq!(tensor.dims(), [2, 1, 1, 2]);
+        assert_eq!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1.0, 1.5, 3.0, 3.5]);
+    }
+
+    #[test]
+    fn images_of_different_shapes_do_not_stack() {
+        let images = [[1, 1, 2], [1, 2, 1]].map(|shape| FloatImage::new(shape, vec![0.0; 2]).unwrap());
+        assert!(matches!(FloatImage::stack(&images, &Device::Cpu), Err(DataError::Argument { .. })));
+        assert!(FloatImage::stack(&[], &Device::Cpu).is_err());
+    }
+}

@@ -1,0 +1,260 @@
+//! Batches that are decoded ahead, in an order that depends on the seed alone.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+};
+
+use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
+use sconce_core::{Batches, Position, Rng};
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, Result, Source};
+
+/// How a [`Loader`] makes batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LoaderConfig {
+    /// Samples in a batch; the last one of an epoch may have fewer.
+    pub batch_size: usize,
+    /// A new random order every epoch, else the source's order.
+    pub shuffle: bool,
+    /// Leaves out a last batch that is not full.
+    pub drop_last: bool,
+    /// What the order and the augmentation are drawn from.
+    pub seed: u64,
+    /// Threads that decode ahead. With 0, the caller's thread decodes each batch when it is asked for.
+    pub workers: usize,
+    /// Batches that are being made while the caller uses one.
+    pub prefetch: usize,
+}
+
+impl Default for LoaderConfig {
+    fn default() -> Self {
+        Self { batch_size: 64, shuffle: true, drop_last: false, seed: 0, workers: 1, prefetch: 2 }
+    }
+}
+
+/// An endless sequence of batches, epoch after epoch: [`Batches`] of a [`Source`].
+///
+/// Epoch e has the order of the stream `shuffle` at \[e, 0\], and sample i draws from the stream `augmentation` at \[e, i\]. So
+/// neither the number of workers nor where the sequence was entered changes a batch.
+///
+/// An error of a sample surfaces when its batch is asked for; the sequence goes on behind it. The workers are a thread pool
+/// of the loader's own, because a caller may itself run in rayon's global one, and would wait there for itself.
+pub struct Loader<S: Source> {
+    source: Arc<S>,
+    config: LoaderConfig,
+    n_batches: usize,
+    pool: Option<ThreadPool>,
+    /// The batch that is returned next.
+    next: Position,
+    /// What the workers make, from `next` on.
+    in_flight: VecDeque<mpsc::Receiver<Vec<Result<S::Item>>>>,
+    /// The first batch behind those.
+    ahead: Position,
+    /// Tells the workers that nobody waits for them any more.
+    is_stale: Arc<AtomicBool>,
+    /// The order of the epoch that was last asked for.
+    order: Option<(usize, Arc<[usize]>)>,
+}
+
+impl<S: Source> Loader<S> {
+    /// Batches of `source` from the beginning of epoch 0.
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] for a batch size of 0, an empty source, or `drop_last` of the only batch;
+    /// [`DataError::Workers`] if the threads do not start.
+    pub fn new(source: S, config: LoaderConfig) -> Result<Self> {
+        let n = source.len();
+        if config.batch_size == 0 {
+            return Err(DataError::argument("loader: batch_size", 0, "at least 1"));
+        }
+        if n == 0 {
+            return Err(DataError::argument("loader: number of samples", 0, "at least 1"));
+        }
+        let n_batches = if config.drop_last { n / config.batch_size } else { n.div_ceil(config.batch_size) };
+        if n_batches == 0 {
+            let expected = format!("at most the {n} samples, with drop_last");
+            return Err(DataError::argument("loader: batch_size", config.batch_size, expected));
+        }
+        let pool = match config.workers {
+            0 => None,
+            workers => {
+                let pool = ThreadPoolBuilder::new().num_threads(workers).thread_name(|i| format!("loader-{i}"));
+                Some(pool.build().map_err(|e| DataError::Workers { workers, reason: e.to_string() })?)
+            }
+        };
+        Ok(Self {
+            source: Arc::new(source),
+            config,
+            n_batches,
+            pool,
+            next: Position::default(),
+            in_flight: VecDeque::new(),
+            ahead: Position::default(),
+            is_stale: Arc::default(),
+            order: None,
+        })
+    }
+
+    /// The source.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The batch that is returned next.
+    pub fn position(&self) -> Position {
+        self.next
+    }
+
+    /// Keeps the workers, if there are any, at `n_batches` from the next one on.
+    fn fill(&mut self, n_batches: usize) {
+        while self.pool.is_some() && self.in_flight.len() < n_batches {
+            let task = self.task(self.ahead);
+            let (sender, receiver) = mpsc::channel();
+            if let Some(pool) = &self.pool {
+                // Nobody receives what became stale.
+                pool.spawn_fifo(move || drop(task.run_in_pool().map(|items| sender.send(items))));
+            }
+            self.in_flight.push_back(receiver);
+            self.ahead = self.after(self.ahead);
+        }
+    }
+
+    fn task(&mut self, position: Position) -> Task<S> {
+        let order = self.order(position.epoch);
+        let first = position.batch * self.config.batch_size;
+        let last = (first + self.config.batch_size).min(order.len());
+        Task {
+            source: Arc::clone(&self.source),
+            indices: order[first..last].to_vec(),
+            epoch: position.epoch,
+            seed: self.config.seed,
+            is_stale: Arc::clone(&self.is_stale),
+        }
+    }
+
+    fn order(&mut self, epoch: usize) -> Arc<[usize]> {
+        match &self.order {
+            Some((of, order)) if *of == epoch => Arc::clone(order),
+            _ => {
+                let n = self.source.len();
+                let order: Arc<[usize]> = match self.config.shuffle {
+                    true => Rng::keyed(self.config.seed, "shuffle", [epoch as u64, 0]).permutation(n).into(),
+                    false => (0..n).collect(),
+                };
+                self.order = Some((epoch, Arc::clone(&order)));
+                order
+            }
+        }
+    }
+
+    fn after(&self, position: Position) -> Position {
+        let batch = position.batch + 1;
+        if batch < self.n_batches {
+            Position { batch, ..position }
+        } else {
+            Position { epoch: position.epoch + 1, batch: 0 }
+        }
+    }
+
+    fn discard(&mut self) {
+        self.is_stale.store(true, Ordering::Relaxed);
+        self.is_stale = Arc::default();
+        self.in_flight.clear();
+    }
+}
+
+impl<S: Source> Batches for Loader<S> {
+    type Batch = S::Batch;
+    type Error = DataError;
+
+    fn batches_per_epoch(&self) -> usize {
+        self.n_batches
+    }
+
+    /// Makes the batch at `position` the next one; the position behind an epoch's last batch is the next epoch's first.
+    /// What is in flight is dropped, unless the loader stands there already.
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] if an epoch has fewer batches.
+    fn seek(&mut self, position: Position) -> Result<()> {
+        let Position { epoch, batch } = position;
+        if batch > self.n_batches {
+            let expected = format!("at most {}, the batches of an epoch", self.n_batches);
+            return Err(DataError::argument("loader: batch to go on at", batch, expected));
+        }
+        let position = if batch < self.n_batches { position } else { Position { epoch: epoch + 1, batch: 0 } };
+        if position != self.next {
+            self.discard();
+            (self.next, self.ahead) = (position, position);
+        }
+        Ok(())
+    }
+
+    fn next_batch(&mut self) -> Result<S::Batch> {
+        // While the caller waits for this batch, and then uses it, the workers make those behind it.
+        self.fill(self.config.prefetch.saturating_add(1));
+        let items = match self.in_flight.pop_front() {
+            Some(batch) => {
+                batch.recv().map_err(|_| DataError::Panicked { message: "a loader thread ended".to_owned() })
+            }
+            None => {
+                let items = self.task(self.next).run();
+                self.ahead = self.after(self.ahead);
+                Ok(items)
+            }
+        };
+        self.next = self.after(self.next);
+        self.source.collate(items?.into_iter().collect::<Result<_>>()?)
+    }
+}
+
+impl<S: Source> Drop for Loader<S> {
+    fn drop(&mut self) {
+        // The pool ends when its tasks have; they end with the sample that they are at.
+        self.discard();
+    }
+}
+
+/// The making of one batch.
+struct Task<S> {
+    source: Arc<S>,
+    indices: Vec<usize>,
+    epoch: usize,
+    seed: u64,
+    is_stale: Arc<AtomicBool>,
+}
+
+impl<S: Source> Task<S> {
+    fn run(&self) -> Vec<Result<S::Item>> {
+        self.indices.iter().map(|&index| self.fetch(index)).collect()
+    }
+
+    /// The samples, side by side in the pool that this runs in, or none if nobody waits for them any more.
+    ///
+    /// All results are kept, not the first error met: which one that is would depend on the threads.
+    fn run_in_pool(&self) -> Option<Vec<Result<S::Item>>> {
+        let fetch = |&index: &usize| (!self.is_stale.load(Ordering::Relaxed)).then(|| self.fetch(index));
+        self.indices.par_iter().map(fetch).collect()
+    }
+
+    fn fetch(&self, index: usize) -> Result<S::Item> {
+        let mut rng = Rng::keyed(self.seed, "augmentation", [self.epoch as u64, index as u64]);
+        // A source is only read here; if it panics half way, the caller learns it and decides.
+        catch_unwind(AssertUnwindSafe(|| self.source.fetch(index, &mut rng)))
+            .unwrap_or_else(|panic| Err(DataError::Panicked { message: panic_message(&*panic) }))
+            .map_err(|source| DataError::Sample { index, source: Box::new(source) })
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
+}
