@@ -1,0 +1,156 @@
+//! What the commands do.
+
+use std::{
+    fs,
+    io::{self, BufWriter, Write as _},
+    path::PathBuf,
+};
+
+use anyhow::Context as _;
+
+use super::args;
+use crate::{
+    Checkpoint, EngineError, PredictRequest, Recipe, Run, RunOptions, Start, config, preset, report,
+    study::{StudyOptions, reproduce},
+    with_threads,
+};
+
+pub(super) fn run<R: Recipe>(command: args::Command) -> anyhow::Result<()> {
+    match command {
+        args::Command::Train(args) => train::<R>(args),
+        args::Command::Eval(args) => eval::<R>(args),
+        args::Command::Predict(args) => predict::<R>(args),
+        args::Command::Convert(args) => convert::<R>(args),
+        args::Command::Config(args) => print(&config::to_toml(&configuration::<R>(&args)?)?),
+        args::Command::Presets => presets::<R>(),
+        args::Command::Reproduce(args) => {
+            let options = StudyOptions {
+                profile: args.profile,
+                seeds: args.seeds,
+                out: args.out,
+                device: args.machine.device.open()?,
+                threads: args.machine.threads,
+            };
+            let report = reproduce::<R>(&options)?;
+            let (profile, seconds) = (report.profile, report.seconds);
+            let place = options.out.join("report.html");
+            let table = report.table();
+            print(&format!("{}, profile {profile}, {seconds:.0} s\n\n{table}\n{}\n", R::METHOD, place.display()))
+        }
+    }
+}
+
+fn train<R: Recipe>(args: args::Train) -> anyhow::Result<()> {
+    let config = configuration::<R>(&args.configuration)?;
+    R::validate(&config)?;
+    if let Some(path) = args.init_from.as_ref().filter(|path| !path.is_file()) {
+        anyhow::bail!("--init-from {}: no such file", path.display());
+    }
+    let start = match (args.resume, args.force) {
+        (true, _) => Start::Resume,
+        (_, true) => Start::Force,
+        _ => Start::Fresh,
+    };
+    let options = RunOptions {
+        dir: args.out,
+        start,
+        method: R::METHOD.to_owned(),
+        config_toml: config::to_toml(&config)?,
+        seed: args.seed,
+        max_steps: args.max_steps,
+        device: args.machine.device.open()?,
+        init_from: args.init_from,
+        progress: true,
+    };
+    let dir = options.dir.clone();
+    with_threads(args.machine.threads, || {
+        let mut run = Run::open(options)?;
+        R::train(&config, &mut run)?;
+        report::write_run(&dir)
+    })??;
+    print(&format!("{}\n", dir.join("report.html").display()))
+}
+
+fn eval<R: Recipe>(args: args::Eval) -> anyhow::Result<()> {
+    let (config, checkpoint) = open_checkpoint::<R>(&args.checkpoint)?;
+    let device = args.machine.device.open()?;
+    let results = with_threads(args.machine.threads, || R::eval(&config, checkpoint.dir(), &device))??;
+    if args.json {
+        return print(&(serde_json::to_string(&results)? + "\n"));
+    }
+    let width = results.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+    let line = |(name, value): (&String, &serde_json::Value)| match value {
+        // Text with several lines, such as a matrix, stands below its name.
+        serde_json::Value::String(text) if text.contains('\n') => format!("{name}\n{}\n", text.trim_end()),
+        serde_json::Value::String(text) => format!("{name:<width$}  {text}\n"),
+        value => format!("{name:<width$}  {value}\n"),
+    };
+    print(&results.iter().map(line).collect::<String>())
+}
+
+fn predict<R: Recipe>(args: args::Predict) -> anyhow::Result<()> {
+    let (config, checkpoint) = open_checkpoint::<R>(&args.checkpoint)?;
+    if let Some(out) = &args.out {
+        fs::create_dir_all(out).map_err(EngineError::io(out))?;
+    }
+    let request = PredictRequest {
+        checkpoint: checkpoint.dir().to_owned(),
+        files: args.files,
+        out: args.out,
+        device: args.machine.device.open()?,
+    };
+    with_threads(args.machine.threads, || {
+        let mut lines = BufWriter::new(io::stdout());
+        let predicted = R::predict(&config, &request, &mut lines);
+        // What came before an error is printed nevertheless; the first error is the one that matters.
+        let flushed = lines.flush().context("standard output");
+        predicted.and(flushed)
+    })?
+}
+
+fn convert<R: Recipe>(args: args::Convert) -> anyhow::Result<()> {
+    anyhow::ensure!(!args.output.exists(), "{} exists: convert overwrites nothing", args.output.display());
+    let said = with_threads(None, || R::convert(&args.input, &args.output))??;
+    print(&(said + "\n"))
+}
+
+fn presets<R: Recipe>() -> anyhow::Result<()> {
+    let presets = R::presets();
+    let width = presets.iter().map(|preset| preset.name.len()).max().unwrap_or(0);
+    let lines = presets.iter().enumerate().map(|(i, preset)| {
+        let default = if i == 0 { " (default)" } else { "" };
+        format!("{:<width$}  {}{default}\n", preset.name, preset.about)
+    });
+    print(&lines.collect::<String>())
+}
+
+/// The preset, overlaid by the file, overlaid by the values of the command line.
+fn configuration<R: Recipe>(args: &args::Configuration) -> anyhow::Result<R::Config> {
+    let preset = preset::<R>(args.preset.as_deref())?.config;
+    let text = match &args.config {
+        Some(path) => Some((path, fs::read_to_string(path).map_err(EngineError::io(path))?)),
+        None => None,
+    };
+    let file = text.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
+    Ok(config::parse(&preset, file, &args.set)?)
+}
+
+/// A checkpoint and the configuration of its run.
+fn open_checkpoint<R: Recipe>(path: &PathBuf) -> anyhow::Result<(R::Config, Checkpoint)> {
+    let checkpoint = Checkpoint::open(path)?;
+    let method = &checkpoint.state().method;
+    anyhow::ensure!(
+        method == R::METHOD,
+        "{} is a checkpoint of {method}, expected one of {}",
+        checkpoint.dir().display(),
+        R::METHOD
+    );
+    let config = config::read(&checkpoint.dir().join("config.toml"), checkpoint.config_toml())?;
+    Ok((config, checkpoint))
+}
+
+/// To stdout, whose reader may have gone away.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
+}

@@ -1,0 +1,210 @@
+//! What a method brings, so that the engine can give it a command line, a reproduction and a report.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use sconce_core::Device;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{EngineError, Run, config};
+
+/// Named results of an evaluation. Numbers, and what is no number, such as a confusion matrix.
+pub type Evaluation = BTreeMap<String, serde_json::Value>;
+
+/// A method: its configuration, its claims, and what its binary does. See [`cli::main`](crate::cli::main).
+///
+/// Every function is called within [`with_threads`](crate::with_threads), so that a deep graph finds a stack that holds it.
+pub trait Recipe: Sized + 'static {
+    /// The name of the binary, of the folder in `reproduce`'s output, and in `summary.json`.
+    const METHOD: &'static str;
+    /// The paper in a line.
+    const ABOUT: &'static str;
+    /// Everything that a run depends on, apart from seed and device.
+    type Config: Clone + Serialize + DeserializeOwned + Send + Sync;
+
+    /// Named configurations, at least one; the first is the default.
+    fn presets() -> Vec<Preset<Self::Config>>;
+
+    /// What `reproduce` runs and claims on this profile; `None` if the method has no such profile.
+    fn study(profile: Profile) -> Option<Study<Self::Config>>;
+
+    /// Checks what types cannot say. It is called before anything is written.
+    ///
+    /// # Errors
+    /// If a value is out of its range; the error names the key.
+    fn validate(_config: &Self::Config) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Trains, evaluates, and reports by [`Run::finish`]. Pictures for the report go to [`Run::pictures`] as PNG.
+    ///
+    /// # Errors
+    /// Whatever stops it, [`EngineError::Interrupted`] among others.
+    fn train(config: &Self::Config, run: &mut Run) -> anyhow::Result<()>;
+
+    /// Evaluates a checkpoint.
+    ///
+    /// # Errors
+    /// If the data or the checkpoint cannot be read.
+    fn eval(config: &Self::Config, checkpoint: &Path, device: &Device) -> anyhow::Result<Evaluation>;
+
+    /// Predicts for files: one line of JSON each to `lines`, in the order of the files.
+    ///
+    /// # Errors
+    /// If a file or the checkpoint cannot be read; the error names it.
+    fn predict(config: &Self::Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()>;
+
+    /// Converts the official code's weights; says in a line what it did.
+    ///
+    /// # Errors
+    /// If the input cannot be read, the output cannot be written, or the method has no such conversion.
+    fn convert(_input: &Path, _output: &Path) -> anyhow::Result<String> {
+        anyhow::bail!("{} converts no weights", Self::METHOD)
+    }
+}
+
+/// A named configuration.
+#[derive(Clone, Debug)]
+pub struct Preset<C> {
+    /// The name.
+    pub name: &'static str,
+    /// What it is, citing the section that its numbers come from.
+    pub about: &'static str,
+    /// The configuration.
+    pub config: C,
+}
+
+/// What to predict, and with what.
+#[derive(Clone, Debug)]
+pub struct PredictRequest {
+    /// The folder of the checkpoint.
+    pub checkpoint: PathBuf,
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// The folder for pictures, if they are wanted. It exists.
+    pub out: Option<PathBuf>,
+    /// Where to compute.
+    pub device: Device,
+}
+
+/// How much of a paper `reproduce` goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Everything runs: within 2 minutes on 2 cores.
+    Smoke,
+    /// The headline claim over 3 seeds: within 15 minutes.
+    Small,
+    /// Every sweep and ablation: within an hour.
+    Study,
+    /// The paper's recipe on the paper's data.
+    Paper,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Smoke => "smoke",
+            Self::Small => "small",
+            Self::Study => "study",
+            Self::Paper => "paper",
+        })
+    }
+}
+
+/// What `reproduce` runs, and what the paper says about it.
+#[derive(Clone, Debug)]
+pub struct Study<C> {
+    /// The configurations. Each runs once a seed.
+    pub arms: Vec<Arm<C>>,
+    /// What is compared.
+    pub claims: Vec<ClaimSpec>,
+    /// The seeds are `0..seeds`, unless the user says otherwise.
+    pub seeds: usize,
+    /// What a reader of the report must know, such as what is smaller than in the paper.
+    pub notes: Vec<String>,
+}
+
+/// A configuration that takes part in a study.
+#[derive(Clone, Debug)]
+pub struct Arm<C> {
+    /// A short name in letters, digits, `-`, `_` and `.`: it names folders.
+    pub id: String,
+    /// What it is, for a reader.
+    pub label: String,
+    /// Its configuration.
+    pub config: C,
+}
+
+/// A claim of the paper, and how it is tested: one arm against another, paired by seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimSpec {
+    /// The claim, in a line.
+    pub claim: String,
+    /// The paper's value, as text.
+    pub paper: String,
+    /// Where the paper has it.
+    pub source: String,
+    /// The arm to beat, by its id.
+    pub baseline: String,
+    /// The arm that should win, by its id.
+    pub ours: String,
+    /// A name among the final metrics of both arms, of their last checkpoint.
+    pub metric: String,
+    /// Whether more of it is better.
+    pub higher_is_better: bool,
+    /// Whether data or size differ from the paper's.
+    pub scaled: bool,
+}
+
+impl<C> Study<C> {
+    /// Checks that the arms are named well and that every claim names two of them.
+    ///
+    /// # Errors
+    /// [`EngineError::Mismatch`] with the first flaw.
+    pub fn validate(&self) -> crate::Result<()> {
+        let ids: Vec<&str> = self.arms.iter().map(|arm| arm.id.as_str()).collect();
+        for (i, id) in ids.iter().enumerate() {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if id.is_empty() || id.starts_with('.') || !id.chars().all(is_name) {
+                return Err(EngineError::mismatch("id of an arm", format!("`{id}`"), "letters, digits, `-`, `_`, `.`"));
+            }
+            if ids[..i].contains(id) {
+                return Err(EngineError::mismatch("id of an arm", format!("`{id}` twice"), "an id for each"));
+            }
+        }
+        for claim in &self.claims {
+            if let Some(id) = [&claim.baseline, &claim.ours].into_iter().find(|id| !ids.contains(&id.as_str())) {
+                let what = format!("arm of the claim \"{}\"", claim.claim);
+                return Err(EngineError::mismatch(what, format!("`{id}`"), format!("one of {}", ids.join(", "))));
+            }
+        }
+        if ids.is_empty() || self.seeds == 0 {
+            let found = format!("{} arms, {} seeds", ids.len(), self.seeds);
+            return Err(EngineError::mismatch("study", found, "at least one of each"));
+        }
+        Ok(())
+    }
+}
+
+/// The preset `name` of a method, or its default.
+///
+/// # Errors
+/// If there is no such preset; the error lists those that there are.
+pub fn preset<R: Recipe>(name: Option<&str>) -> anyhow::Result<Preset<R::Config>> {
+    let presets = R::presets();
+    let names: Vec<String> = presets.iter().map(|preset| preset.name.to_owned()).collect();
+    let found = match name {
+        None => presets.into_iter().next(),
+        Some(name) => presets.into_iter().find(|preset| preset.name == name),
+    };
+    found.ok_or_else(|| {
+        let name = name.unwrap_or_default();
+        let hint = config::nearest(name, &names).map(|n| format!(" (did you mean `{n}`?)")).unwrap_or_default();
+        anyhow::anyhow!("{} has no preset `{name}`{hint}; it has {}", R::METHOD, names.join(", "))
+    })
+}

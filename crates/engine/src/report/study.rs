@@ -1,0 +1,162 @@
+//! The report of a study.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    chart::{Series, figure},
+    curves::{Axis, curve, last, quantities},
+    html::{Cell, Page, number},
+    records,
+};
+use crate::{
+    Recipe, Record, Study, config,
+    study::{Claim, FinishedRun, StudyReport, Verdict, statistic},
+};
+
+/// Charts beyond so many are folded away.
+const N_OPEN_CHARTS: usize = 4;
+
+/// The page of a study whose runs are all finished.
+pub(crate) fn study_html<R: Recipe>(
+    study: &Study<R::Config>,
+    report: &StudyReport,
+    runs: &[FinishedRun],
+) -> anyhow::Result<String> {
+    let mut page = Page::new(&format!("{}: reproduction", report.method), R::ABOUT);
+    page.paragraph(&format!(
+        "Profile {}: {} arms, each with the seeds 0 to {}, {} claims. {:.0} seconds.",
+        report.profile,
+        study.arms.len(),
+        study.seeds - 1,
+        report.claims.len(),
+        report.seconds
+    ));
+    claims(&mut page, &report.claims);
+    if !study.notes.is_empty() {
+        page.head("Notes");
+        page.list(&study.notes);
+    }
+    page.head("Curves");
+    page.paragraph("The mean over the seeds; the band reaches from the lowest seed to the highest.");
+    let main: Vec<&str> = study.claims.iter().map(|claim| claim.metric.as_str()).collect();
+    curves(&mut page, study, runs, &main)?;
+    page.head("Arms");
+    let arms: Vec<_> = study.arms.iter().map(|arm| vec![arm.id.clone(), arm.label.clone()]).collect();
+    page.table(&["arm", "what it is"], &arms);
+    differences(&mut page, study)?;
+    page.head("Every run");
+    every_run(&mut page, runs, &main);
+    if runs.iter().any(|run| run.summary.seed == 0 && run.dir.join("pictures").is_dir()) {
+        page.head("Pictures of seed 0");
+        for run in runs.iter().filter(|run| run.summary.seed == 0) {
+            page.pictures(&run.dir.join("pictures"), &run.arm)?;
+        }
+    }
+    Ok(page.finish())
+}
+
+fn claims(page: &mut Page, claims: &[Claim]) {
+    page.head("Claims");
+    page.paragraph(
+        "A claim is reproduced if the difference, paired by seed, has the paper's direction and exceeds its own sample \
+         standard deviation. Numbers are mean ± sample standard deviation over seeds.",
+    );
+    let row = |claim: &Claim| {
+        let verdict = match claim.verdict {
+            Verdict::Reproduced => "good",
+            Verdict::NotReproduced => "bad",
+            Verdict::NotTested => "open",
+        };
+        vec![
+            Cell::text(&claim.claim),
+            Cell::text(&claim.paper),
+            Cell::text(&claim.source),
+            Cell::text(&statistic(&claim.baseline, false)),
+            Cell::text(&statistic(&claim.ours, false)),
+            Cell::text(&statistic(&claim.difference, true)),
+            Cell::badge(claim.verdict.text(), verdict),
+            Cell::text(if claim.scaled { "yes" } else { "no" }),
+        ]
+    };
+    let heads = ["claim", "paper", "source", "baseline", "ours", "difference", "verdict", "scaled"];
+    page.table_of_cells(&heads, &claims.iter().map(row).collect::<Vec<_>>());
+    if claims.iter().any(|claim| claim.scaled) {
+        page.paragraph("Scaled: data or size differ from the paper's, so that only the direction can be compared.");
+    }
+}
+
+fn curves<C>(page: &mut Page, study: &Study<C>, runs: &[FinishedRun], main: &[&str]) -> anyhow::Result<()> {
+    let mut by_arm: Vec<(&str, Vec<Vec<Record>>)> = Vec::new();
+    for arm in &study.arms {
+        let own = runs.iter().filter(|run| run.arm == arm.id).map(|run| records(&run.dir));
+        by_arm.push((&arm.label, own.collect::<crate::Result<_>>()?));
+    }
+    let all: Vec<&[Record]> = by_arm.iter().flat_map(|(_, runs)| runs.iter().map(Vec::as_slice)).collect();
+    let axis = Axis::of(&all);
+    let mut figures = Vec::new();
+    for quantity in quantities(&all, main) {
+        let series = by_arm.iter().filter_map(|(label, runs)| {
+            let runs: Vec<&[Record]> = runs.iter().map(Vec::as_slice).collect();
+            let points = curve(&runs, &quantity, axis);
+            (!points.is_empty()).then(|| Series { label: format!("{label} {}", last(&points)), points })
+        });
+        figures.extend(figure(&quantity.title(), axis.label(), &series.collect::<Vec<_>>())?);
+    }
+    let (open, folded) = figures.split_at(figures.len().min(N_OPEN_CHARTS));
+    page.raw(&format!("<div class=\"charts\">{}</div>", open.concat()));
+    if !folded.is_empty() {
+        let folded_charts = format!("<div class=\"charts\">{}</div>", folded.concat());
+        page.raw(&format!("<details><summary>{} more</summary>{folded_charts}</details>", folded.len()));
+    }
+    Ok(())
+}
+
+/// The keys at which the arms' configurations differ.
+fn differences<C: serde::Serialize>(page: &mut Page, study: &Study<C>) -> anyhow::Result<()> {
+    let mut leaves: Vec<BTreeMap<String, String>> = Vec::new();
+    for arm in &study.arms {
+        leaves.push(config::leaves(&config::to_toml(&arm.config)?));
+    }
+    let keys: BTreeSet<&String> = leaves.iter().flat_map(BTreeMap::keys).collect();
+    let mut rows = Vec::new();
+    for key in keys {
+        let values: Vec<Option<&String>> = leaves.iter().map(|arm| arm.get(key)).collect();
+        if values.iter().any(|value| *value != values[0]) {
+            let text = |value: &Option<&String>| value.map_or("absent", String::as_str).to_owned();
+            rows.push(std::iter::once(key.clone()).chain(values.iter().map(text)).collect());
+        }
+    }
+    if !rows.is_empty() {
+        page.paragraph("All else being equal, the configurations differ in:");
+        let ids = study.arms.iter().map(|arm| arm.id.as_str());
+        page.table(&std::iter::once("key").chain(ids).collect::<Vec<_>>(), &rows);
+    }
+    Ok(())
+}
+
+fn every_run(page: &mut Page, runs: &[FinishedRun], main: &[&str]) {
+    let all: BTreeSet<&str> = runs.iter().flat_map(|run| run.summary.metrics.keys().map(String::as_str)).collect();
+    let mut metrics: Vec<&str> = Vec::new();
+    for name in main.iter().copied().chain(all) {
+        if !metrics.contains(&name) {
+            metrics.push(name);
+        }
+    }
+    let short = |hash: &str| hash.chars().take(12).collect::<String>();
+    let row = |run: &FinishedRun| {
+        let summary = &run.summary;
+        let mut cells = vec![run.arm.clone(), summary.seed.to_string()];
+        cells.extend(metrics.iter().map(|&name| number(summary.metrics.get(name).copied().unwrap_or(f64::NAN))));
+        cells.extend([
+            summary.steps.to_string(),
+            format!("{:.1}", summary.seconds),
+            short(&summary.config_hash),
+            short(summary.data_hash.as_deref().unwrap_or("not given")),
+            summary.version.clone(),
+        ]);
+        cells
+    };
+    let heads =
+        [&["arm", "seed"], metrics.as_slice(), &["steps", "seconds", "configuration", "data", "version"]].concat();
+    page.table(&heads, &runs.iter().map(row).collect::<Vec<_>>());
+}

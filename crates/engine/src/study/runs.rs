@@ -1,0 +1,244 @@
+//! The runs of a study, side by side.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Instant,
+};
+
+use anyhow::Context as _;
+use sconce_core::Device;
+
+use super::{
+    FinishedRun, StudyOptions, Summaries,
+    progress::{self, Event},
+    record::{Identity, StudyRecord},
+    runs_folder,
+};
+use crate::{
+    EngineError, Recipe, Result, Run, RunOptions, Start, Study, Summary, config, report, signals::{self, Interrupt},
+    with_threads,
+};
+
+/// All runs of a study, and where they go.
+pub(super) struct Plan {
+    identity: Identity,
+    runs: Vec<PlannedRun>,
+    dir: PathBuf,
+    device: Device,
+    threads: usize,
+}
+
+/// One arm with one seed.
+struct PlannedRun {
+    arm_idx: usize,
+    arm: String,
+    seed: u64,
+    dir: PathBuf,
+    method: &'static str,
+    config_toml: String,
+    config_hash: String,
+}
+
+impl Plan {
+    pub(super) fn new<R: Recipe>(study: &Study<R::Config>, options: &StudyOptions) -> anyhow::Result<Self> {
+        let mut runs = Vec::new();
+        // Seed by seed, so that a study that is cut short has something to compare.
+        for seed in 0..study.seeds {
+            for (arm_idx, arm) in study.arms.iter().enumerate() {
+                R::validate(&arm.config).with_context(|| format!("arm `{}`", arm.id))?;
+                let config_toml = config::to_toml(&arm.config)?;
+                runs.push(PlannedRun {
+                    arm_idx,
+                    arm: arm.id.clone(),
+                    seed: seed as u64,
+                    dir: options.out.join("runs").join(format!("{}-seed{seed}", arm.id)),
+                    method: R::METHOD,
+                    config_hash: config::hash(&config_toml),
+                    config_toml,
+                });
+            }
+        }
+        let identity = Identity {
+            method: R::METHOD.to_owned(),
+            profile: options.profile,
+            seeds: study.seeds,
+            arms: runs.iter().map(|run| (run.arm.clone(), run.config_hash.clone())).collect(),
+        };
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = options.threads.unwrap_or_else(cores).max(1);
+        Ok(Self { identity, runs, dir: options.out.clone(), device: options.device.clone(), threads })
+    }
+
+    pub(super) fn record(&self) -> Identity {
+        self.identity.clone()
+    }
+
+    /// What came out, arm by arm and seed by seed.
+    ///
+    /// # Errors
+    /// If a run is not finished.
+    pub(super) fn summaries(&self) -> anyhow::Result<Summaries> {
+        let mut planned: Vec<&PlannedRun> = self.runs.iter().collect();
+        planned.sort_by_key(|run| (run.arm_idx, run.seed));
+        let finished = planned.into_iter().map(|run| {
+            let summary = run.finished()?.with_context(|| format!("{} has no outcome", run.name()))?;
+            Ok(FinishedRun { arm: run.arm.clone(), dir: run.dir.clone(), summary })
+        });
+        Ok(Summaries { runs: finished.collect::<anyhow::Result<_>>()? })
+    }
+}
+
+impl PlannedRun {
+    fn name(&self) -> String {
+        format!("arm `{}`, seed {}", self.arm, self.seed)
+    }
+
+    /// The summary, if this very run is finished.
+    fn finished(&self) -> Result<Option<Summary>> {
+        let is_this = |s: &Summary| {
+            s.finished && s.method == self.method && s.seed == self.seed && s.config_hash == self.config_hash
+        };
+        Ok(Summary::read(&self.dir)?.filter(is_this))
+    }
+
+    /// Runs it, from the beginning or from where it was interrupted. A run of another kind in its place is refused by
+    /// [`Run::open`], which names what differs.
+    fn run<R: Recipe>(&self, config: &R::Config, device: &Device) -> anyhow::Result<()> {
+        let start = if self.dir.join("config.toml").exists() { Start::Resume } else { Start::Fresh };
+        let mut run = Run::open(RunOptions {
+            dir: self.dir.clone(),
+            start,
+            method: self.method.to_owned(),
+            config_toml: self.config_toml.clone(),
+            seed: self.seed,
+            max_steps: None,
+            device: device.clone(),
+            init_from: None,
+            progress: false,
+        })?;
+        R::train(config, &mut run)?;
+        drop(run);
+        anyhow::ensure!(self.finished()?.is_some(), "the method reported no outcome");
+        report::write_run(&self.dir)
+    }
+}
+
+/// Runs what is not finished yet; the seconds that all processes spent on the study.
+///
+/// # Errors
+/// The first error in the order of the plan. Nothing is started after an error or a signal; what is running ends first.
+pub(super) fn run_missing<R: Recipe>(
+    study: &Study<R::Config>,
+    plan: &Plan,
+    record: StudyRecord,
+) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    runs_folder(&plan.dir)?;
+    let mut missing = Vec::new();
+    for run in &plan.runs {
+        if run.finished().with_context(|| run.name())?.is_none() {
+            missing.push(run);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(record.write(0.0)?);
+    }
+    let n_workers = if plan.device.is_cpu() { plan.threads.min(missing.len()) } else { 1 };
+    let work = Work {
+        missing: &missing,
+        next: AtomicUsize::new(0),
+        errors: Mutex::new(Vec::new()),
+        threads_each: (plan.threads / n_workers).max(1),
+    };
+    let record = Mutex::new(record);
+    thread::scope(|scope| {
+        let (events, received) = mpsc::channel();
+        scope.spawn(|| progress::show(received, missing.len(), n_workers));
+        for _ in 0..n_workers {
+            let events = events.clone();
+            let work = &work;
+            // One at a time: all would write the same temporary file.
+            let note = || {
+                let record = record.lock().unwrap_or_else(PoisonError::into_inner);
+                record.write(started.elapsed().as_secs_f64())
+            };
+            scope.spawn(move || work.take_turns::<R>(study, &plan.device, &events, note));
+        }
+    });
+    let record = record.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let seconds = record.write(started.elapsed().as_secs_f64())?;
+    let mut errors = work.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
+    errors.sort_by_key(|(index, _)| *index);
+    let error = errors.into_iter().next().map(|(_, error)| error);
+    match Interrupt::process().requested() {
+        // What a run says to being interrupted, how to resume it, is not for the user of a study.
+        Some(signal)
+            if error.as_ref().is_none_or(|e| matches!(e.downcast_ref(), Some(EngineError::Interrupted { .. }))) =>
+        {
+            anyhow::bail!("stopped by {}; the same command goes on with the study", signals::name(signal))
+        }
+        _ => error.map_or(Ok(seconds), Err),
+    }
+}
+
+/// What the workers share.
+struct Work<'a> {
+    missing: &'a [&'a PlannedRun],
+    next: AtomicUsize,
+    errors: Mutex<Vec<(usize, anyhow::Error)>>,
+    threads_each: usize,
+}
+
+impl Work<'_> {
+    /// Takes run after run until there is none left, one has failed, or a signal came.
+    fn take_turns<R: Recipe>(
+        &self,
+        study: &Study<R::Config>,
+        device: &Device,
+        events: &mpsc::Sender<Event>,
+        note: impl Fn() -> Result<f64>,
+    ) {
+        loop {
+            let index = self.next.fetch_add(1, Ordering::SeqCst);
+            let Some(run) = self.missing.get(index) else { return };
+            if Interrupt::process().requested().is_some() || !self.errors().is_empty() {
+                return;
+            }
+            let started = Instant::now();
+            // Nobody may be listening; progress is not worth an error.
+            let _ = events.send(Event::Started { index, name: run.name(), dir: run.dir.clone() });
+            let config = &study.arms[run.arm_idx].config;
+            let done = with_threads(Some(self.threads_each), || run.run::<R>(config, device))
+                .map_err(anyhow::Error::from)
+                .and_then(|done| done)
+                .and_then(|()| note().map(drop).map_err(anyhow::Error::from));
+            let _ = events.send(Event::Ended { index, seconds: started.elapsed().as_secs_f64(), ok: done.is_ok() });
+            if let Err(error) = done {
+                self.errors().push((index, error.context(run.name())));
+                return;
+            }
+        }
+    }
+
+    fn errors(&self) -> std::sync::MutexGuard<'_, Vec<(usize, anyhow::Error)>> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The last line of a run's log, for progress.
+pub(super) fn last_record(dir: &Path) -> Option<crate::Record> {
+    use std::io::{Read as _, Seek as _, SeekFrom};
+    let mut file = std::fs::File::open(dir.join("metrics.jsonl")).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(8192))).ok()?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail).ok()?;
+    // The first line of the tail may be cut; the last is, while it is being written.
+    tail.split(|&b| b == b'\n').rev().find_map(|line| serde_json::from_slice(line).ok())
+}
