@@ -1,0 +1,153 @@
+//! What a Self-Cure Network is made of, and where paper and official code differ.
+
+use sconce_backbones::ResNetConfig;
+use serde::{Deserialize, Serialize};
+
+/// The model and the three modules of the method. [`ScnConfig::paper`] and [`ScnConfig::code`] are the two readings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScnConfig {
+    /// The network.
+    pub model: ModelConfig,
+    /// Module 1, §3.2: whether logits are scaled by the importance weight.
+    pub weighting: Weighting,
+    /// Module 2, §3.3: rank regularisation.
+    pub rank: RankConfig,
+    /// How the two losses become one.
+    pub combine: Combine,
+    /// Module 3, §3.4: relabelling.
+    pub relabel: RelabelConfig,
+}
+
+/// The network: a ResNet, an importance weight and a classifier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The backbone.
+    pub backbone: ResNetConfig,
+    /// Classes.
+    pub n_classes: usize,
+    /// Probability of dropping a pooled feature.
+    pub dropout: f64,
+    /// When features are dropped.
+    pub dropout_when: DropoutWhen,
+}
+
+/// When dropout is active. At a probability of 0, the default of both, there is no difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DropoutWhen {
+    /// In training, as everybody means it.
+    Training,
+    /// In evaluation too: the official code makes the layer anew in each forward pass, where `eval()` does not reach it.
+    Always,
+}
+
+/// What the importance weight does to the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weighting {
+    /// `αᵢ · z`, eq. (2) of the paper: uncertain samples get flat distributions.
+    Logits,
+    /// Nothing: plain cross-entropy.
+    Off,
+}
+
+/// Rank regularisation: the high group's mean weight is to exceed the low group's by a margin.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RankConfig {
+    /// β: the share of a batch that is the high group, `⌊B·β⌋` samples.
+    pub high_ratio: f64,
+    /// δ₁.
+    pub margin: Margin,
+}
+
+/// δ₁, the margin between the groups.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Margin {
+    /// No rank regularisation.
+    Off,
+    /// A constant: 0.15 in the paper, with batches of 1,024; 0.07 for batches of 64 (official README).
+    Fixed {
+        /// The value.
+        value: f64,
+    },
+    /// A parameter `margin` of the model, which begins here (§3.3). Its gradient is 1 while the margin is not reached.
+    Learnable {
+        /// The value at the start.
+        initial: f64,
+    },
+}
+
+/// How weighted cross-entropy and rank regularisation become one loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Combine {
+    /// `L_WCE + L_RR`, as code.
+    Sum,
+    /// `γ · L_RR + (1 − γ) · L_WCE`, as paper. γ = 0.5 is half of the sum.
+    Mix {
+        /// γ.
+        gamma: f64,
+    },
+}
+
+/// Relabelling: `y' = argmax p` if `max p − p_y > δ₂`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelabelConfig {
+    /// Who may be relabelled.
+    pub scope: RelabelScope,
+    /// δ₂, exceeded strictly.
+    pub margin: f64,
+    /// The first epoch, counted from 1, at whose steps labels are changed.
+    pub start_epoch: usize,
+}
+
+/// Who may be relabelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelabelScope {
+    /// Nobody.
+    Off,
+    /// The low group of the batch, as paper.
+    LowGroup,
+    /// Every sample of the batch, as code (acknowledged in issue 83 of the official repository).
+    WholeBatch,
+}
+
+impl ScnConfig {
+    /// As the paper has it: losses mixed with γ = 0.5, relabelling in the low group from epoch 10.
+    pub fn paper(backbone: ResNetConfig, n_classes: usize) -> Self {
+        Self {
+            model: ModelConfig { backbone, n_classes, dropout: 0.0, dropout_when: DropoutWhen::Training },
+            weighting: Weighting::Logits,
+            rank: RankConfig { high_ratio: 0.7, margin: Margin::Fixed { value: 0.15 } },
+            combine: Combine::Mix { gamma: 0.5 },
+            relabel: RelabelConfig { scope: RelabelScope::LowGroup, margin: 0.2, start_epoch: 10 },
+        }
+    }
+
+    /// As the official code has it for batches of 64: losses added, whole batches relabelled, a margin of 0.07 (README).
+    pub fn code(backbone: ResNetConfig, n_classes: usize) -> Self {
+        let paper = Self::paper(backbone, n_classes);
+        Self {
+            model: ModelConfig { dropout_when: DropoutWhen::Always, ..paper.model },
+            rank: RankConfig { margin: Margin::Fixed { value: 0.07 }, ..paper.rank },
+            combine: Combine::Sum,
+            relabel: RelabelConfig { scope: RelabelScope::WholeBatch, ..paper.relabel },
+            ..paper
+        }
+    }
+
+    /// The baseline: the same network trained by cross-entropy alone.
+    #[must_use]
+    pub fn cross_entropy(mut self) -> Self {
+        self.weighting = Weighting::Off;
+        self.rank.margin = Margin::Off;
+        self.relabel.scope = RelabelScope::Off;
+        self
+    }
+}

@@ -1,0 +1,56 @@
+//! What can go wrong in `sconce-scn`.
+
+/// A result whose error is [`ScnError`].
+pub type Result<T> = std::result::Result<T, ScnError>;
+
+/// An error of the method.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScnError {
+    /// A setting has no meaning.
+    #[error("{field} is {found}, expected {expected}")]
+    Config {
+        /// The key in the configuration.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// A label is not a class.
+    #[error("sample {index} has label {label}, expected one of the {n_classes} classes 0 to {}", n_classes - 1)]
+    Label {
+        /// The sample.
+        index: usize,
+        /// Its label.
+        label: u32,
+        /// Classes.
+        n_classes: usize,
+    },
+    /// A batch names a sample that the label table does not have.
+    #[error("sample {index} is not in the label table, which has {len}")]
+    Sample {
+        /// The sample.
+        index: usize,
+        /// Samples in the table.
+        len: usize,
+    },
+    /// A stored label table cannot be read.
+    #[error("label table: {what}")]
+    LabelTable {
+        /// What is wrong in it.
+        what: String,
+    },
+    /// An error of the engine: a run, a checkpoint, an optimiser.
+    #[error(transparent)]
+    Engine(#[from] sconce_engine::EngineError),
+    /// An error of an operation.
+    #[error(transparent)]
+    Core(#[from] sconce_core::Error),
+    /// An error of Candle's.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// A batch could not be made.
+    #[error(transparent)]
+    Batches(#[from] Box<dyn std::error::Error + Send + Sync>),
+}

@@ -1,0 +1,92 @@
+//! What a run reports at its end.
+
+use std::collections::BTreeMap;
+
+use sconce_core::{Device, Params};
+use sconce_data::ImageDataset;
+use sconce_engine::{
+    Checkpoint, Metrics, Outcome, Run,
+    metrics::{ConfusionMatrix, auroc},
+};
+
+use super::{Config, load, measure, pictures, run_on};
+use crate::{
+    data::Datasets,
+    eval::Predictions,
+    model::Scn,
+    relabel::LabelTable,
+    train::{Trained, label_metrics},
+};
+
+/// Evaluates the network as it is and as it was at its best on the validation images, draws the pictures, and ends the run.
+pub(super) fn report(
+    config: &Config,
+    data: &Datasets,
+    labels: &LabelTable,
+    trained: &Trained,
+    run: &mut Run,
+) -> anyhow::Result<()> {
+    let device = run.device().clone();
+    let mut metrics = Metrics::new();
+    let mut batches = config.data.eval_batches(&data.test, &device)?;
+    metrics.extend(measure(&trained.model, &data.test, &mut batches)?);
+    metrics.insert("best_accuracy".into(), best_accuracy(config, data, run, &trained.params)?);
+    metrics.extend(label_metrics(labels, Some(&data.truth)));
+
+    let mut batches = config.data.eval_batches(&data.train, &device)?;
+    let predictions = run_on(&trained.model, &mut batches)?;
+    if let Some(auroc) = alpha_auroc(&predictions, &labels.original(), &data.truth)? {
+        metrics.insert("alpha_auroc".into(), auroc);
+    }
+    let folder = run.pictures()?;
+    let sheet = pictures::least_certain(&predictions, &data.train, &data.truth)?;
+    sconce_core::files::write_atomic(&folder.join("least-certain.png"), &sheet.encode_png()?)?;
+    let details = details(&trained.model, config, &data.test, &device)?;
+    sconce_core::files::write_atomic(&run.dir().join("evaluation.json"), &serde_json::to_vec_pretty(&details)?)?;
+    let data_hash = Some(format!("{}+{}", data.train.content_hash()?, data.test.content_hash()?));
+    run.finish(Outcome { metrics, data_hash })?;
+    Ok(())
+}
+
+/// The test accuracy of the checkpoint that was best on the validation images; that of the last one where there is none.
+fn best_accuracy(config: &Config, data: &Datasets, run: &Run, last: &Params) -> anyhow::Result<f64> {
+    let best = run.dir().join("checkpoints/best");
+    let model = if best.exists() {
+        load(&Checkpoint::open(&best)?, &config.scn, run.device())?.1
+    } else {
+        Scn::new(&last.detached(), &config.scn)?
+    };
+    let mut batches = config.data.eval_batches(&data.test, run.device())?;
+    Ok(measure(&model, &data.test, &mut batches)?["accuracy"])
+}
+
+/// How well α tells clean labels from noisy ones: the chance that a clean sample's weight exceeds a noisy one's.
+fn alpha_auroc(predictions: &Predictions, given: &[u32], truth: &[u32]) -> anyhow::Result<Option<f64>> {
+    let clean: Vec<bool> = predictions.indices.iter().map(|&i| given[i] == truth[i]).collect();
+    Ok(auroc(&predictions.alpha, &clean)?)
+}
+
+/// Accuracy, accuracy of each class, and the confusion matrix on a set of images with its own labels.
+pub(super) fn details(
+    model: &Scn,
+    config: &Config,
+    dataset: &ImageDataset,
+    device: &Device,
+) -> anyhow::Result<BTreeMap<String, serde_json::Value>> {
+    let mut batches = config.data.eval_batches(dataset, device)?;
+    let predictions = run_on(model, &mut batches)?;
+    let labels: Vec<u32> = predictions.indices.iter().map(|&i| dataset.label(i)).collect();
+    let matrix = ConfusionMatrix::new(config.scn.model.n_classes, &predictions.classes(), &labels)?;
+    let per_class: BTreeMap<&String, Option<f64>> = dataset.classes().iter().zip(matrix.per_class_accuracy()).collect();
+    Ok([
+        ("accuracy", serde_json::json!(matrix.accuracy())),
+        ("mean_class_accuracy", serde_json::json!(matrix.mean_class_accuracy())),
+        ("per_class_accuracy", serde_json::json!(per_class)),
+        ("classes", serde_json::json!(dataset.classes())),
+        ("confusion_matrix", serde_json::json!(matrix.counts())),
+        ("loss", serde_json::json!(predictions.mean_loss(dataset.labels())?)),
+        ("images", serde_json::json!(labels.len())),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into())
+}

@@ -1,0 +1,5 @@
+//! The method against the fixtures of its paper and code.
+
+mod fixture;
+mod labels;
+mod network;
