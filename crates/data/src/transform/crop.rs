@@ -43,8 +43,8 @@ impl RandomCrop {
         let mut data = vec![0; self.width * self.height * n];
         // Columns of the part that lie in the image, and where they begin there.
         let first = self.padding.saturating_sub(left).min(self.width);
-        let x = (left + first).saturating_sub(self.padding);
-        let n_columns = image.width().saturating_sub(x).min(self.width - first);
+        let x = (left + first).saturating_sub(self.padding).min(image.width());
+        let n_columns = (image.width() - x).min(self.width - first);
         for (row, line) in data.chunks_exact_mut(self.width * n).enumerate() {
             let Some(y) = (top + row).checked_sub(self.padding).filter(|&y| y < image.height()) else { continue };
             let from = (y * image.width() + x) * n;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, BufWriter, Write as _},
-    path::PathBuf,
+    path::Path,
 };
 
 use anyhow::Context as _;
@@ -136,7 +136,7 @@ fn configuration<R: Recipe>(args: &args::Configuration) -> anyhow::Result<R::Con
 }
 
 /// A checkpoint and the configuration of its run.
-fn open_checkpoint<R: Recipe>(path: &PathBuf) -> anyhow::Result<(R::Config, Checkpoint)> {
+fn open_checkpoint<R: Recipe>(path: &Path) -> anyhow::Result<(R::Config, Checkpoint)> {
     let checkpoint = Checkpoint::open(path)?;
     let method = &checkpoint.state().method;
     anyhow::ensure!(

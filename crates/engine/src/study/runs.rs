@@ -21,7 +21,8 @@ use super::{
     runs_folder,
 };
 use crate::{
-    EngineError, Recipe, Result, Run, RunOptions, Start, Study, Summary, config, report, signals::{self, Interrupt},
+    EngineError, Recipe, Result, Run, RunOptions, Start, Study, Summary, config, report,
+    signals::{self, Interrupt},
     with_threads,
 };
 

@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::*;
+use crate::Study;
 use crate::{Arm, ClaimSpec, EngineError, Evaluation, Metrics, Outcome, PredictRequest, Preset, Record, Run, config};
 
 /// What the fake method was asked to train, in any order. Tests that look at it take [`alone`] first.
