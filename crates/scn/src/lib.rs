@@ -18,12 +18,11 @@
 //! Where the paper and the official code differ, [`ScnConfig`] has a switch; [`ScnConfig::paper`] and [`ScnConfig::code`]
 //! are the two readings.
 //!
-//! A step of training, on images and labels of your own:
+//! A step of training, on images and labels of your own. This crate is the only dependency that it needs:
 //!
 //! ```
-//! use sconce_backbones::{ResNetConfig, Stem};
-//! use sconce_core::{DType, Device, Params, Rng, nn::Mode};
-//! use sconce_scn::{LabelTable, Scn, ScnConfig, label_tensor, relabel, step_loss};
+//! use sconce_scn::sconce_core::{self, DType, Device, Params, Rng, nn::Mode};
+//! use sconce_scn::{LabelTable, ResNetConfig, Scn, ScnConfig, Stem, label_tensor, relabel, step_loss};
 //!
 //! let backbone = ResNetConfig { stem: Stem::Cifar, width: 0.125, ..ResNetConfig::resnet18() };
 //! let config = ScnConfig::code(backbone, 7);
@@ -71,4 +70,6 @@ pub use model::{Output, Scn};
 #[cfg(feature = "cli")]
 pub use recipe::{Config, Recipe};
 pub use relabel::{Change, LabelTable, RelabelQuality, label_tensor, relabel};
+pub use sconce_backbones::{ResNetConfig, Stem};
 pub use train::{Batch, StepLoss, Trained, Training, label_metrics, step_loss, train};
+pub use {sconce_core, sconce_engine};

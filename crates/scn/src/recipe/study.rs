@@ -59,7 +59,7 @@ pub(super) fn study(profile: Profile) -> Option<Study<Config>> {
             "Scaled: 5,400 of 6,000 embedded Fashion-MNIST images with synthetic noise stand in for RAF-DB's faces."
                 .into(),
             "Both arms have the same network, images, noise, optimiser, schedule and number of epochs.".into(),
-            "Accuracy is on 1,000 test images with their true labels; no test image takes part in any choice.".into(),
+            "Accuracy is on 1,000 test images with their true labels; no choice within a run looks at them.".into(),
         ],
     })
 }
