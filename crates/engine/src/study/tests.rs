@@ -5,8 +5,9 @@ use std::{
 };
 
 use super::*;
-use crate::Study;
-use crate::{Arm, ClaimSpec, EngineError, Evaluation, Metrics, Outcome, PredictRequest, Preset, Record, Run, config};
+use crate::{
+    Arm, ClaimSpec, EngineError, Evaluation, Metrics, Outcome, PredictRequest, Preset, Record, Run, Study, config,
+};
 
 /// What the fake method was asked to train, in any order. Tests that look at it take [`alone`] first.
 static TRAINED: Mutex<Vec<(String, u64, bool)>> = Mutex::new(Vec::new());
