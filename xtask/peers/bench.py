@@ -16,10 +16,10 @@ import time
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-import torchvision
 
-LR = 0.01
+import differentiable
+import optimizer
+import training
 
 
 def read_tensors(folder):
@@ -35,87 +35,7 @@ def read_tensors(folder):
     return tensors
 
 
-def sgd(parameters, implementation):
-    return torch.optim.SGD(parameters, LR, momentum=0.9, **({implementation: True} if implementation else {}))
-
-
-def resnet18(tensors):
-    model = torchvision.models.resnet18(num_classes=10)
-    state = {name: value for name, value in tensors.items() if name not in ("x", "target")}
-    found = model.load_state_dict(state, strict=False)
-    lacking = [name for name in found.missing_keys if not name.endswith(("num_batches_tracked", "running_mean", "running_var"))]
-    if lacking or found.unexpected_keys:
-        raise SystemExit(f"the weights do not fit: missing {lacking}, unexpected {found.unexpected_keys}")
-    return model
-
-
-class TrainingStep:
-    variants = [[layout, optimizer] for layout in ("contiguous", "channels_last") for optimizer in ("foreach", "fused")]
-
-    def __init__(self, tensors, variant):
-        layout, optimizer = variant
-        form = torch.channels_last if layout == "channels_last" else torch.contiguous_format
-        self.model = resnet18(tensors).train().to(memory_format=form)
-        self.x = tensors["x"].to(memory_format=form)
-        self.target = tensors["target"]
-        self.optimizer = sgd(self.model.parameters(), optimizer)
-
-    def run(self):
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(self.model(self.x), self.target)
-        loss.backward()
-        self.optimizer.step()
-        return loss
-
-    def check(self):
-        return [self.run().item() for _ in range(3)]
-
-
-class Convolution:
-    variants = [["contiguous"], ["channels_last"]]
-
-    def __init__(self, tensors, variant):
-        form = torch.channels_last if variant[0] == "channels_last" else torch.contiguous_format
-        self.x, self.weight = (tensors[name].to(memory_format=form).requires_grad_() for name in ("x", "weight"))
-        self.gout = torch.ones_like(self.x)
-
-    def run(self):
-        self.x.grad = self.weight.grad = None
-        y = F.conv2d(self.x, self.weight, padding=1)
-        y.backward(self.gout)
-        return y
-
-    def check(self):
-        y = self.run()
-        mean_square = lambda t: t.detach().double().square().mean().item()
-        return [mean_square(y), mean_square(self.x.grad), mean_square(self.weight.grad) / 4096]
-
-
-class SgdStep:
-    variants = [["foreach"], ["fused"], [None]]
-
-    def __init__(self, tensors, variant):
-        self.parameters = [torch.nn.Parameter(tensors[name]) for name in sorted(tensors)]
-        for p in self.parameters:
-            p.grad = p.detach().clone()
-        self.optimizer = sgd(self.parameters, variant[0])
-
-    def run(self):
-        self.optimizer.step()
-
-    def check(self):
-        states = []
-        for _ in range(3):
-            self.run()
-            states.append(sum(p.detach().double().square().mean().item() for p in self.parameters) / len(self.parameters))
-        return states
-
-
-WORKLOADS = {
-    "resnet18 training step 16x3x64x64": TrainingStep,
-    "conv2d 3x3 64 ch 16x16 b16 forward+backward": Convolution,
-    "sgd step resnet18": SgdStep,
-}
+WORKLOADS = training.WORKLOADS | differentiable.WORKLOADS | optimizer.WORKLOADS
 
 
 def status(field):

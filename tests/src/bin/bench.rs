@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Parser;
-use sconce_tests::bench::{WORKLOADS, serve};
+use sconce_tests::bench::{serve, workloads};
 
 /// Runs a workload each time that a line `run` arrives.
 #[derive(Parser)]
@@ -25,7 +25,7 @@ struct Cli {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     let Some(workload) = cli.workload else {
-        WORKLOADS.iter().try_for_each(|spec| writeln!(io::stdout(), "{}", spec.name))?;
+        workloads().try_for_each(|spec| writeln!(io::stdout(), "{}", spec.name))?;
         return Ok(());
     };
     sconce_engine::with_threads(cli.threads, || {

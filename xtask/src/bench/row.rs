@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// How far the checks of the two sides may be apart, relative to numbers above 1.
+/// How far the checks of the two sides may be apart, relatively.
 const AGREEMENT: f64 = 1e-3;
 
 /// What both sides gave.
@@ -117,7 +117,7 @@ impl Spread {
 }
 
 fn disagreement(ours: &[f64], peer: &[f64]) -> Option<String> {
-    let agree = |a: f64, b: f64| (a - b).abs() <= AGREEMENT * b.abs().max(1.0);
+    let agree = |a: f64, b: f64| (a - b).abs() <= AGREEMENT * b.abs();
     let same = ours.len() == peer.len() && ours.iter().zip(peer).all(|(&a, &b)| agree(a, b));
     (!same).then(|| format!("ours gives {ours:?}, the peer {peer:?}"))
 }

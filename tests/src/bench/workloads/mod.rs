@@ -1,0 +1,50 @@
+//! What is timed.
+
+mod differentiable;
+mod optimizer;
+mod training;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use sconce_core::{DType, Device, Rng, Tensor};
+
+/// A workload by its name.
+pub struct WorkloadSpec {
+    /// Its name, here and in the twin.
+    pub name: &'static str,
+    /// Builds it.
+    pub make: fn() -> Result<Box<dyn Workload>>,
+}
+
+/// Something to be timed.
+pub trait Workload {
+    /// What it starts from: parameters by PyTorch's names, and inputs.
+    fn tensors(&self) -> BTreeMap<String, Tensor>;
+
+    /// Runs it a few times, and gives numbers on which a twin has to agree.
+    ///
+    /// # Errors
+    /// If it fails.
+    fn check(&mut self) -> Result<Vec<f64>>;
+
+    /// One repetition.
+    ///
+    /// # Errors
+    /// If it fails.
+    fn run(&mut self) -> Result<()>;
+}
+
+/// All workloads; a further one enters in one of these files and in the twin.
+pub fn workloads() -> impl Iterator<Item = &'static WorkloadSpec> {
+    [training::WORKLOADS, differentiable::WORKLOADS, optimizer::WORKLOADS].into_iter().flatten()
+}
+
+/// Normal draws, the same for the same purpose.
+fn normal(purpose: &str, shape: &[usize]) -> Result<Tensor> {
+    Ok(Rng::new(0, purpose).normal_tensor((0.0, 1.0), shape, DType::F32, &Device::Cpu)?)
+}
+
+fn mean_square(tensor: &Tensor) -> Result<f64> {
+    Ok(tensor.to_dtype(DType::F64)?.sqr()?.mean_all()?.to_scalar()?)
+}

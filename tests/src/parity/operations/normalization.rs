@@ -1,0 +1,42 @@
+//! Normalisations.
+
+use anyhow::Result;
+use sconce_core::ops::{self, Activation, RunningStats};
+use serde::Deserialize;
+
+use super::{Case, Found, Operation, differentiate};
+
+pub(super) const OPERATIONS: &[(&str, Operation)] =
+    &[("batch_norm_eval", batch_norm_eval), ("batch_norm_train", batch_norm_train)];
+
+fn batch_norm_train(case: &Case) -> Result<Found> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Attrs {
+        eps: f64,
+        momentum: f64,
+    }
+    let Attrs { eps, momentum } = case.attrs()?;
+    differentiate(case, |inputs| {
+        let (x, weight, bias) = (inputs.get("x")?, inputs.get("weight")?, inputs.get("bias")?);
+        // The format has every case start from mean 0 and variance 1.
+        let (mean, var) = (bias.zeros_like()?, bias.ones_like()?);
+        let running = RunningStats { mean: &mean, var: &var, momentum };
+        let y = ops::batch_norm_train(x, weight, bias, &running, eps, Activation::None)?;
+        Ok([("y", y), ("running_mean", mean), ("running_var", var)])
+    })
+}
+
+fn batch_norm_eval(case: &Case) -> Result<Found> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Attrs {
+        eps: f64,
+    }
+    let Attrs { eps } = case.attrs()?;
+    differentiate(case, |inputs| {
+        let (x, weight, bias) = (inputs.get("x")?, inputs.get("weight")?, inputs.get("bias")?);
+        let statistics = (inputs.get("running_mean")?, inputs.get("running_var")?);
+        Ok([("y", ops::batch_norm_eval(x, weight, bias, statistics, eps, Activation::None)?)])
+    })
+}
