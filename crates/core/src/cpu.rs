@@ -121,15 +121,27 @@ impl<T> Piece<'_, T> {
 
 /// `f(x)` for every element, in parallel.
 pub(crate) fn map<T: Real>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
-    build(x.len(), CHUNK, |i, y| y.extend(x[i * CHUNK..][..y.len()].iter().map(|&x| f(x))))
+    build(x.len(), CHUNK, |i, y| {
+        let x = &x[i * CHUNK..][..y.len()];
+        vectorised(|| y.extend(x.iter().map(|&x| f(x))));
+    })
 }
 
 /// `f(a, b)` for every pair of elements, in parallel.
 pub(crate) fn zip<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     build(a.len(), CHUNK, |i, y| {
         let (a, b) = (&a[i * CHUNK..][..y.len()], &b[i * CHUNK..][..y.len()]);
-        y.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b)));
+        vectorised(|| y.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b))));
     })
+}
+
+/// Runs `f` compiled for the widest vectors that the processor has (AVX-512, AVX2, else the target's own).
+///
+/// Only what the compiler inlines into `f` is compiled so: loops over slices and small `#[inline(always)]` functions. The bits
+/// are the same on every processor, as no product is fused with a sum unless `mul_add` says so.
+#[inline(always)]
+pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(f)
 }
 
 /// Sums are taken in so many lanes, which the compiler turns into vectors.
