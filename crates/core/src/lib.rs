@@ -20,13 +20,17 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+#[cfg(feature = "allocator")]
+pub mod allocator;
 mod backward;
 mod batches;
 mod cpu;
 mod error;
+mod exp;
 pub mod files;
 mod init;
 pub mod nn;
+mod node;
 pub mod ops;
 mod params;
 mod rng;

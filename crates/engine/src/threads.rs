@@ -21,6 +21,8 @@ thread_local! {
 /// # Errors
 /// [`EngineError::Threads`](crate::EngineError::Threads) if the threads cannot be started.
 pub fn with_threads<R: Send>(threads: Option<usize>, f: impl FnOnce() -> R + Send) -> Result<R> {
+    #[cfg(feature = "cli")]
+    sconce_core::allocator::keep_freed_memory();
     Ok(pool(threads)?.install(f))
 }
 

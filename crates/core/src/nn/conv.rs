@@ -82,6 +82,12 @@ impl Conv2d {
         Ok(Self { weight, bias, params: config.params })
     }
 
+    /// The same layer, whose weight and bias get no gradient.
+    #[must_use]
+    pub fn frozen(self) -> Self {
+        Self { weight: self.weight.detach(), bias: self.bias.map(|bias| bias.detach()), ..self }
+    }
+
     /// `(N, C_in, H, W)` → `(N, C_out, H_out, W_out)`; see [`ops::conv2d`].
     ///
     /// # Errors

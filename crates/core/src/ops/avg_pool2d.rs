@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::{
     Error, Result,
     cpu::{Real, slice, slices, sum, with_real},
+    node::{Keep, apply1},
 };
 
 use super::pooling::{Axis, dims4};
@@ -92,7 +93,7 @@ pub fn adaptive_avg_pool2d(x: &Tensor, size: (usize, usize)) -> Result<Tensor> {
 }
 
 fn apply(x: &Tensor, op: MeanPool) -> Result<Tensor> {
-    Ok(x.contiguous()?.apply_op1(op)?)
+    Ok(apply1(&x.contiguous()?, Keep::Nothing, op)?)
 }
 
 /// What one output sees along one axis, and by how much its sum is divided there.

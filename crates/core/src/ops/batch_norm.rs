@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp3, InplaceOp1, Layout, Shape, Tensor, WithDType, backend::BackendStorage as _};
-use rayon::prelude::*;
-
 use crate::{
     Error, Result,
-    cpu::{self, Real, gradient_of, slice, slices, with_real},
+    cpu::{self, Real, gradient_of, planes::Planes, slice, slices, with_real},
+    node::{Keep, apply3},
 };
+use candle_core::{CpuStorage, CustomOp3, InplaceOp1, Layout, Shape, Tensor, WithDType, backend::BackendStorage as _};
 
 use super::activation::positive_part;
 
@@ -54,15 +53,16 @@ pub fn batch_norm_train(
     eps: f64,
     activation: Activation,
 ) -> Result<Tensor> {
-    let dims = Dims::new(x, &[weight, bias, running.mean, running.var])?;
-    if dims.per_channel() < 2 {
+    let planes = planes(x, &[weight, bias, running.mean, running.var])?;
+    let per_channel = planes.n * planes.plane;
+    if per_channel < 2 {
         return Err(Error::argument(NAME, "x", x.dims(), "more than one value per channel when training"));
     }
     let stats = Arc::new(OnceLock::new());
-    let op = BatchNorm { dims, eps, activation, batch_stats: true, stats: stats.clone() };
-    let y = x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?;
+    let op = BatchNorm { planes, eps, activation, batch_stats: true, stats: stats.clone() };
+    let y = apply3([&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?], Keep::Inputs, op)?;
     if let Some(stats) = stats.get() {
-        let n = dims.per_channel() as f64;
+        let n = per_channel as f64;
         let update =
             |tensor: &Tensor, values: Vec<f64>| tensor.inplace_op1(&Blend { momentum: running.momentum, values });
         update(running.mean, stats.mean.clone())?;
@@ -88,11 +88,11 @@ pub fn batch_norm_eval(
     eps: f64,
     activation: Activation,
 ) -> Result<Tensor> {
-    let dims = Dims::new(x, &[weight, bias, mean, var])?;
+    let planes = planes(x, &[weight, bias, mean, var])?;
     let host = |t: &Tensor| t.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
     let stats = Arc::new(OnceLock::from(Stats { mean: host(mean)?, var: host(var)? }));
-    let op = BatchNorm { dims, eps, activation, batch_stats: false, stats };
-    Ok(x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?)
+    let op = BatchNorm { planes, eps, activation, batch_stats: false, stats };
+    Ok(apply3([&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?], Keep::Inputs, op)?)
 }
 
 /// Mean and biased variance of each channel.
@@ -102,43 +102,24 @@ struct Stats {
     var: Vec<f64>,
 }
 
-/// `(N, C, plane)`.
-#[derive(Clone, Copy, Debug)]
-struct Dims {
-    n: usize,
-    c: usize,
-    plane: usize,
-}
-
-impl Dims {
-    fn new(x: &Tensor, per_channel: &[&Tensor]) -> Result<Self> {
-        let &[n, c, ref rest @ ..] = x.dims() else {
-            return Err(Error::argument(NAME, "x", x.dims(), "a shape (N, C, …)"));
-        };
-        if x.elem_count() == 0 {
-            return Err(Error::argument(NAME, "x", x.dims(), "no zero in its shape"));
+/// The sizes of `x`, whose `per_channel` tensors have its channels.
+fn planes(x: &Tensor, per_channel: &[&Tensor]) -> Result<Planes> {
+    let &[n, channels, ref rest @ ..] = x.dims() else {
+        return Err(Error::argument(NAME, "x", x.dims(), "a shape (N, C, …)"));
+    };
+    if x.elem_count() == 0 {
+        return Err(Error::argument(NAME, "x", x.dims(), "no zero in its shape"));
+    }
+    for t in per_channel {
+        if t.dims() != [channels] {
+            return Err(Error::argument(NAME, "a tensor per channel", t.dims(), format!("[{channels}]")));
         }
-        for t in per_channel {
-            if t.dims() != [c] {
-                return Err(Error::argument(NAME, "a tensor per channel", t.dims(), format!("[{c}]")));
-            }
-        }
-        Ok(Self { n, c, plane: rest.iter().product() })
     }
-
-    fn per_channel(&self) -> usize {
-        self.n * self.plane
-    }
-
-    /// The planes of channel `c`, image by image.
-    fn planes<'a, T>(&self, x: &'a [T], c: usize) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
-        let Self { n, c: channels, plane } = *self;
-        (0..n).map(move |i| &x[(i * channels + c) * plane..][..plane])
-    }
+    Ok(Planes { n, channels, plane: rest.iter().product() })
 }
 
 struct BatchNorm {
-    dims: Dims,
+    planes: Planes,
     eps: f64,
     activation: Activation,
     /// Whether the statistics are the batch's own, so that gradients pass through them.
@@ -146,95 +127,118 @@ struct BatchNorm {
     stats: Arc<OnceLock<Stats>>,
 }
 
+/// `y = (x − mean) · scale + shift` of one channel; a backward pass computes it again, to the bit, to see where a ReLU let
+/// it pass.
+#[derive(Clone, Copy)]
+struct Channel<T> {
+    mean: T,
+    scale: T,
+    shift: T,
+}
+
+impl<T: Real> Channel<T> {
+    #[inline(always)]
+    fn apply(self, x: T) -> T {
+        (x - self.mean) * self.scale + self.shift
+    }
+}
+
+/// Values of a plane that are summed up together: they are read twice, the second time from the cache.
+const PART: usize = 1 << 12;
+
 impl BatchNorm {
-    fn batch_statistics<T: Real>(&self, x: &[T]) -> Stats {
-        let dims = &self.dims;
-        let n = dims.per_channel() as f64;
-        let (mean, var) = (0..dims.c)
-            .into_par_iter()
-            .map(|c| {
-                let sum: f64 = dims.planes(x, c).map(|p| cpu::sum(p, |x| x).to_f64()).sum();
-                let mean = sum / n;
-                let m = T::from_f64(mean);
-                let squares = |p: &[T]| cpu::sum(p, |x| (x - m) * (x - m)).to_f64();
-                (mean, dims.planes(x, c).map(squares).sum::<f64>() / n)
-            })
-            .unzip();
-        Stats { mean, var }
+    fn per_channel(&self) -> f64 {
+        (self.planes.n * self.planes.plane) as f64
     }
 
-    fn inv_std(&self, stats: &Stats, c: usize) -> f64 {
-        1.0 / (stats.var[c] + self.eps).sqrt()
+    /// Mean and biased variance of channel `c`, from those of parts of its planes (Chan et al., 1979).
+    fn statistics<T: Real>(&self, x: &[T], c: usize) -> (f64, f64) {
+        let (mut n, mut mean, mut squares) = (0.0, 0.0, 0.0);
+        for part in self.planes.of(x, c).flat_map(|plane| plane.chunks(PART)) {
+            let m = part.len() as f64;
+            let part_mean = cpu::sum(part, |x| x).to_f64() / m;
+            let centre = T::from_f64(part_mean);
+            let [rest, part_squares] = cpu::sums(part, part, |x, _| [x - centre, (x - centre) * (x - centre)]);
+            // What the centre's rounding left.
+            let rest = rest.to_f64() / m;
+            let (delta, sum) = (WithDType::to_f64(centre) + rest - mean, n + m);
+            squares += part_squares.to_f64() - m * rest * rest + delta * delta * n * m / sum;
+            mean += delta * m / sum;
+            n = sum;
+        }
+        (mean, squares / n)
+    }
+
+    fn inv_std(&self, var: f64) -> f64 {
+        1.0 / (var + self.eps).sqrt()
+    }
+
+    fn channel<T: Real>(&self, (mean, var): (f64, f64), weight: T, bias: T) -> Channel<T> {
+        Channel { mean: T::from_f64(mean), scale: weight * T::from_f64(self.inv_std(var)), shift: bias }
     }
 
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
-        let stats = self.stats.get_or_init(|| self.batch_statistics(x));
-        let plane = self.dims.plane;
-        // Maps are cut by whole planes; where they are tiny, a piece takes many.
-        let planes = (cpu::CHUNK / plane).max(1);
-        cpu::build(x.len(), planes * plane, |piece, y| {
-            for index in piece * planes..piece * planes + y.len() / plane {
-                let c = index % self.dims.c;
-                let scale = weight[c] * T::from_f64(self.inv_std(stats, c));
-                let (mean, bias) = (T::from_f64(stats.mean[c]), bias[c]);
-                let normalised = x[index * plane..][..plane].iter().map(|&x| (x - mean) * scale + bias);
+        let given = self.stats.get();
+        let (y, stats) = self.planes.build(|c, y| {
+            let stats = given.map_or_else(|| self.statistics(x, c), |s| (s.mean[c], s.var[c]));
+            let channel = self.channel(stats, weight[c], bias[c]);
+            for plane in self.planes.of(x, c) {
                 match self.activation {
-                    Activation::None => y.extend(normalised),
-                    Activation::Relu => y.extend(normalised.map(positive_part)),
+                    Activation::None => y.plane(plane.iter().map(|&x| channel.apply(x))),
+                    Activation::Relu => y.plane(plane.iter().map(|&x| positive_part(channel.apply(x)))),
                 }
             }
-        })
+            stats
+        });
+        self.stats.get_or_init(|| {
+            let (mean, var) = stats.into_iter().unzip();
+            Stats { mean, var }
+        });
+        y
     }
 
     /// The gradients of x, weight and bias. With `g` the gradient of the normalised output:
     /// `bias' = Σ g`, `weight' = Σ g·x̂`, `x' = weight / σ · (g − mean(g) − x̂ · mean(g·x̂))`,
     /// without the means where the statistics are given.
     ///
-    /// `RELU` says whether a ReLU follows: a constant, so that the loops without one do not read `y`.
+    /// `RELU` says whether a ReLU follows: a constant, so that loops without one do not look.
     fn backward<const RELU: bool, T: Real>(
         &self,
         x: &[T],
-        weight: &[T],
-        y: &[T],
+        (weight, bias): (&[T], &[T]),
         grad: &[T],
     ) -> candle_core::Result<[Vec<T>; 3]> {
         let Some(stats) = self.stats.get() else {
             candle_core::bail!("{NAME}: backward before forward");
         };
-        let dims = &self.dims;
-        // A positive output is where a ReLU lets the gradient pass.
-        let passed = |g: T, y: T| if !RELU || y > T::zero() { g } else { T::zero() };
-        let (sums, centred): (Vec<T>, Vec<T>) = (0..dims.c)
-            .into_par_iter()
-            .map(|c| {
-                let mean = T::from_f64(stats.mean[c]);
-                let (mut sum, mut dot) = (0.0, 0.0);
-                for ((x, y), g) in dims.planes(x, c).zip(dims.planes(y, c)).zip(dims.planes(grad, c)) {
-                    sum += cpu::sum3(x, y, g, |_, y, g| passed(g, y)).to_f64();
-                    dot += cpu::sum3(x, y, g, |x, y, g| passed(g, y) * (x - mean)).to_f64();
-                }
-                (T::from_f64(sum), T::from_f64(dot * self.inv_std(stats, c)))
-            })
-            .unzip();
-        let plane = dims.plane;
-        let planes = (cpu::CHUNK / plane).max(1);
-        let n = T::from_f64(dims.per_channel() as f64);
-        let gx = cpu::build(x.len(), planes * plane, |piece, gx| {
-            for index in piece * planes..piece * planes + gx.len() / plane {
-                let c = index % dims.c;
-                let inv_std = T::from_f64(self.inv_std(stats, c));
-                let scale = weight[c] * inv_std;
-                let (mean, grad_mean, slope) = if self.batch_stats {
-                    (T::from_f64(stats.mean[c]), sums[c] / n, centred[c] * inv_std / n)
-                } else {
-                    (T::zero(), T::zero(), T::zero())
-                };
-                let range = index * plane..(index + 1) * plane;
-                let inputs = x[range.clone()].iter().zip(&y[range.clone()]).zip(&grad[range]);
-                gx.extend(inputs.map(|((&x, &y), &g)| scale * (passed(g, y) - grad_mean - (x - mean) * slope)));
+        let n = T::from_f64(self.per_channel());
+        let (gx, sums): (_, Vec<(T, T)>) = self.planes.build(|c, gx| {
+            let inv_std = self.inv_std(stats.var[c]);
+            let channel = self.channel((stats.mean[c], stats.var[c]), weight[c], bias[c]);
+            let passed = |x: T, g: T| if !RELU || channel.apply(x) > T::zero() { g } else { T::zero() };
+            let (mut sum, mut dot) = (0.0, 0.0);
+            for (x, g) in self.planes.of(x, c).zip(self.planes.of(grad, c)) {
+                let [s, d] = cpu::sums(x, g, |x, g| {
+                    let g = passed(x, g);
+                    [g, g * (x - channel.mean)]
+                });
+                sum += s.to_f64();
+                dot += d.to_f64();
             }
+            let (sum, dot) = (T::from_f64(sum), T::from_f64(dot * inv_std));
+            let (grad_mean, slope) =
+                if self.batch_stats { (sum / n, dot * T::from_f64(inv_std) / n) } else { (T::zero(), T::zero()) };
+            for (x, g) in self.planes.of(x, c).zip(self.planes.of(grad, c)) {
+                gx.plane(
+                    x.iter()
+                        .zip(g)
+                        .map(|(&x, &g)| channel.scale * (passed(x, g) - grad_mean - (x - channel.mean) * slope)),
+                );
+            }
+            (dot, sum)
         });
-        Ok([gx, centred, sums])
+        let (gw, gb) = sums.into_iter().unzip();
+        Ok([gx, gw, gb])
     }
 }
 
@@ -263,15 +267,15 @@ impl CustomOp3 for BatchNorm {
         x: &Tensor,
         w: &Tensor,
         b: &Tensor,
-        y: &Tensor,
+        _y: &Tensor,
         grad: &Tensor,
     ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
         with_real!(NAME, grad.dtype(), T => {
-            slices!(NAME, T, xs = x, ws = w, ys = y, gs = grad);
+            slices!(NAME, T, xs = x, ws = w, bs = b, gs = grad);
             let [gx, gw, gb] = match self.activation {
-                Activation::None => self.backward::<false, T>(xs, ws, ys, gs)?,
-                Activation::Relu => self.backward::<true, T>(xs, ws, ys, gs)?,
+                Activation::None => self.backward::<false, T>(xs, (ws, bs), gs)?,
+                Activation::Relu => self.backward::<true, T>(xs, (ws, bs), gs)?,
             };
             let wanted = |values: Vec<T>, of: &Tensor| gradient_of(of, of.track_op().then_some(values));
             Ok((wanted(gx, x)?, wanted(gw, w)?, wanted(gb, b)?))

@@ -6,23 +6,15 @@ use rayon::prelude::*;
 use crate::{
     Error, Result,
     cpu::{Real, slice, slices, with_real},
+    node::{Keep, apply1},
 };
 
-use super::log_softmax::{log_softmax, log_sum_exp};
+use super::{
+    log_softmax::{log_softmax, log_sum_exp},
+    reduction::Reduction,
+};
 
 const NAME: &str = "cross_entropy";
-
-/// How the losses of single samples become one number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reduction {
-    /// They stay apart.
-    None,
-    /// Their mean, weighted where the classes are.
-    #[default]
-    Mean,
-    /// Their sum.
-    Sum,
-}
 
 /// The parameters of [`cross_entropy`] with PyTorch's names.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +76,7 @@ pub fn cross_entropy(logits: &Tensor, target: &Tensor, params: &CrossEntropyPara
         reduction: params.reduction,
         denominator,
     };
-    Ok(logits.contiguous()?.apply_op1(op)?)
+    Ok(apply1(&logits.contiguous()?, Keep::Inputs, op)?)
 }
 
 /// `−Σ_c target[c] · log softmax(logits)[c]` for targets that are probabilities; the mean divides by the number of samples.

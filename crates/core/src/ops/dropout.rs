@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::{
     Error, Result, Rng,
     cpu::{self, CHUNK, Real, slice, slices, with_real},
+    node::{Keep, apply1},
 };
 
 const NAME: &str = "dropout";
@@ -33,7 +34,7 @@ pub fn dropout(x: &Tensor, p: f64, rng: &mut Rng) -> Result<Tensor> {
         let mut rng = Rng::keyed(key, NAME, [i as u64, 0]);
         keep.iter_mut().for_each(|k| *k = u8::from(!rng.bernoulli(p)));
     });
-    Ok(x.contiguous()?.apply_op1(Dropout { keep, scale: 1.0 / (1.0 - p) })?)
+    Ok(apply1(&x.contiguous()?, Keep::Nothing, Dropout { keep, scale: 1.0 / (1.0 - p) })?)
 }
 
 struct Dropout {

@@ -3,7 +3,10 @@
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
 
-use crate::Result;
+use crate::{
+    Result,
+    node::{Keep, apply1},
+};
 
 /// The identity, whose gradient is multiplied by `-lambda` (Ganin & Lempitsky, 2015, eq. 10).
 ///
@@ -11,7 +14,7 @@ use crate::Result;
 /// - `x`: any
 /// - output: as `x`
 pub fn gradient_reversal(x: &Tensor, lambda: f64) -> Result<Tensor> {
-    Ok(x.apply_op1(GradientReversal { lambda })?)
+    Ok(apply1(x, Keep::Nothing, GradientReversal { lambda })?)
 }
 
 struct GradientReversal {

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::{
     Error, Result,
     cpu::{Mat, Real, Target, gradient_of, matmul, slice, slices, with_real},
+    node::{Keep, apply2, apply3},
 };
 
 const NAME: &str = "linear";
@@ -30,12 +31,12 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
     let op = Linear { n_in, n_out };
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let Some(bias) = bias else {
-        return Ok(x.apply_op2(&weight, op)?);
+        return Ok(apply2([&x, &weight], Keep::Inputs, op)?);
     };
     if bias.dims() != [n_out] {
         return Err(Error::argument(NAME, "bias", bias.dims(), format!("[{n_out}]")));
     }
-    Ok(x.apply_op3(&weight, &bias.contiguous()?, op)?)
+    Ok(apply3([&x, &weight, &bias.contiguous()?], Keep::Inputs, op)?)
 }
 
 /// Rows of an output that one task computes.

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use crate::{
     Error, Result,
     cpu::{Real, slice, slices, with_real},
+    node::{Keep, apply1},
 };
 
 const NAME: &str = "log_softmax";
@@ -23,7 +24,7 @@ pub fn log_softmax(x: &Tensor, dim: usize) -> Result<Tensor> {
         return Err(Error::argument(NAME, "dim", (dim, x.dims()), "a dimension of a tensor that is not empty"));
     }
     let inner = x.dims()[dim + 1..].iter().product();
-    Ok(x.contiguous()?.apply_op1(LogSoftmax { classes: x.dims()[dim], inner })?)
+    Ok(apply1(&x.contiguous()?, Keep::Output, LogSoftmax { classes: x.dims()[dim], inner })?)
 }
 
 struct LogSoftmax {

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use crate::{
     Result,
-    cpu::{Real, slice, slices, with_real},
+    cpu::{Real, slice, slices, vectorised, with_real},
+    node::{Keep, apply1},
 };
 
 use super::pooling::{Axis, dims4};
@@ -49,7 +50,7 @@ pub fn max_pool2d(x: &Tensor, params: &MaxPool2dParams) -> Result<Tensor> {
     let MaxPool2dParams { kernel_size: k, stride: s, padding: p, ceil_mode } = *params;
     let rows = Axis::new(NAME, h, (k.0, s.0, p.0), ceil_mode)?;
     let cols = Axis::new(NAME, w, (k.1, s.1, p.1), ceil_mode)?;
-    Ok(x.contiguous()?.apply_op1(MaxPool2d { rows, cols, arg_max: OnceLock::new() })?)
+    Ok(apply1(&x.contiguous()?, Keep::Nothing, MaxPool2d { rows, cols, arg_max: OnceLock::new() })?)
 }
 
 struct MaxPool2d {
@@ -76,23 +77,22 @@ impl MaxPool2d {
         (y, arg_max)
     }
 
+    /// Line by line: each element of the windows in reading order is compared for all of a line's outputs at once.
     fn forward_plane<T: Real>(&self, x: &[T], y: &mut [T], arg_max: &mut [u32]) {
-        let width = self.cols.size;
-        let mut outputs = y.iter_mut().zip(arg_max);
-        for oy in 0..self.rows.out {
+        let (width, out) = (self.cols.size, self.cols.out);
+        let lines = y.chunks_exact_mut(out).zip(arg_max.chunks_exact_mut(out));
+        for (oy, (best, arg)) in lines.enumerate() {
             let rows = self.rows.window(oy);
-            for ox in 0..self.cols.out {
-                let cols = self.cols.window(ox);
-                let mut best = rows.start * width + cols.start;
-                for row in rows.clone() {
-                    for i in row * width + cols.start..row * width + cols.end {
-                        if x[i] > x[best] || x[i].is_nan() {
-                            best = i;
-                        }
-                    }
-                }
-                if let Some((y, arg)) = outputs.next() {
-                    (*y, *arg) = (x[best], best as u32);
+            best.fill(T::neg_infinity());
+            for (ox, arg) in arg.iter_mut().enumerate() {
+                *arg = (rows.start * width + self.cols.window(ox).start) as u32;
+            }
+            for row in rows {
+                for k in 0..self.cols.kernel() {
+                    let (outputs, first) = self.cols.inside(k);
+                    let x = &x[row * width..][..width];
+                    let (best, arg) = (&mut best[outputs.clone()], &mut arg[outputs]);
+                    compare(x, first, self.cols.stride(), (row * width) as u32, best, arg);
                 }
             }
         }
@@ -106,6 +106,50 @@ impl MaxPool2d {
         });
         gx
     }
+}
+
+/// Takes over those of `line[first]`, `line[first + stride]`, … that are larger than the best so far, with their places, which
+/// count from `start`.
+fn compare<T: Real>(line: &[T], first: usize, stride: usize, start: u32, best: &mut [T], arg: &mut [u32]) {
+    match stride {
+        1 => compare_lane(&line[first.min(line.len())..], [0; 1], start + first as u32, best, arg),
+        2 => compare_lane(&line[first.min(line.len())..], [0; 2], start + first as u32, best, arg),
+        _ => {
+            for (i, (best, arg)) in best.iter_mut().zip(arg).enumerate() {
+                let at = first + i * stride;
+                take_over(line[at], start + at as u32, best, arg);
+            }
+        }
+    }
+}
+
+/// [`compare`] for the first of every `N` elements of `line`.
+fn compare_lane<T: Real, const N: usize>(line: &[T], _: [u8; N], start: u32, best: &mut [T], arg: &mut [u32]) {
+    let (groups, rest) = line.as_chunks::<N>();
+    let whole = groups.len().min(best.len());
+    compare_groups(&groups[..whole], start, &mut best[..whole], &mut arg[..whole]);
+    if let (Some(&x), Some(best), Some(arg)) = (rest.first(), best.get_mut(whole), arg.get_mut(whole)) {
+        take_over(x, start + (whole * N) as u32, best, arg);
+    }
+}
+
+fn compare_groups<T: Real, const N: usize>(groups: &[[T; N]], start: u32, best: &mut [T], arg: &mut [u32]) {
+    vectorised(|| {
+        let mut place = start;
+        for ((group, best), arg) in groups.iter().zip(best).zip(arg) {
+            take_over(group[0], place, best, arg);
+            // A checked sum could stop the loop anywhere, and would not vectorise.
+            place = place.wrapping_add(N as u32);
+        }
+    });
+}
+
+/// Among equals the first one stays; NaN counts as largest.
+#[inline(always)]
+fn take_over<T: Real>(x: T, place: u32, best: &mut T, arg: &mut u32) {
+    let larger = x > *best || x.is_nan();
+    *best = if larger { x } else { *best };
+    *arg = if larger { place } else { *arg };
 }
 
 impl CustomOp1 for MaxPool2d {

@@ -43,6 +43,23 @@ impl Axis {
         start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(self.size)
     }
 
+    /// Elements of a window.
+    pub(super) fn kernel(&self) -> usize {
+        self.kernel
+    }
+
+    /// Input elements from one window to the next.
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The outputs whose window has its element `k` inside the input, and where the first of them has it.
+    pub(super) fn inside(&self, k: usize) -> (std::ops::Range<usize>, usize) {
+        let first = self.padding.saturating_sub(k).div_ceil(self.stride);
+        let end = (self.size + self.padding).saturating_sub(k).div_ceil(self.stride).min(self.out);
+        (first.min(end)..end, (first * self.stride + k).saturating_sub(self.padding))
+    }
+
     /// The extent of window `o` with the padding counted, but not what `ceil_mode` adds beyond it.
     pub(super) fn padded_extent(&self, o: usize) -> usize {
         let start = o * self.stride;

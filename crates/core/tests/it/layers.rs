@@ -2,7 +2,10 @@
 
 use sconce_core::{
     DType, Device, Error, Params, Rng, Tensor, backward,
-    nn::{BatchNorm2d, BatchNormKind, Conv2d, Conv2dConfig, Dropout, Linear, Mode},
+    nn::{
+        BatchNorm2d, BatchNormKind, Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig, DeformConv2d,
+        DeformConv2dConfig, Dropout, GroupNorm, Linear, Mode,
+    },
 };
 
 use crate::{assert_close, flat};
@@ -37,6 +40,51 @@ fn names_and_shapes_are_pytorchs() {
     assert_eq!(found, expected);
     let trainable: Vec<_> = params.trainable().into_iter().map(|(n, _)| n).collect();
     assert_eq!(trainable, ["bn.bias", "bn.weight", "conv.bias", "conv.weight", "fc.bias", "fc.weight"]);
+}
+
+#[test]
+fn names_and_shapes_of_decoder_layers_are_pytorchs() {
+    let params = store();
+    let scope = params.scope();
+    let up = ConvTranspose2dConfig::square(4).stride(2).padding(1);
+    let up = ConvTranspose2d::new(&scope.pp("up"), (3, 8), &up).unwrap();
+    let grouped = ConvTranspose2dConfig::square(2).without_bias();
+    let grouped = ConvTranspose2dConfig {
+        params: sconce_core::ops::ConvTranspose2dParams { groups: 2, ..grouped.params },
+        ..grouped
+    };
+    ConvTranspose2d::new(&scope.pp("grouped"), (4, 6), &grouped).unwrap();
+    let norm = GroupNorm::new(&scope.pp("gn"), 4, 8).unwrap();
+    let config = DeformConv2dConfig { groups: 2, ..DeformConv2dConfig::same(3) };
+    let deform = DeformConv2d::new(&scope.pp("deform"), (8, 6), &config).unwrap();
+    let expected = [
+        ("deform.bias", &[6][..]),
+        ("deform.weight", &[6, 4, 3, 3]),
+        ("gn.bias", &[8]),
+        ("gn.weight", &[8]),
+        ("grouped.weight", &[4, 3, 2, 2]),
+        ("up.bias", &[8]),
+        ("up.weight", &[3, 8, 4, 4]),
+    ];
+    let tensors = params.tensors();
+    let found: Vec<_> = tensors.iter().map(|(n, t)| (n.as_str(), t.dims())).collect();
+    assert_eq!(found, expected);
+    // PyTorch's bounds: 1/√fan_in with the fan of the weight's second dimension.
+    for (name, fan_in) in [("up.weight", 8 * 16), ("up.bias", 8 * 16), ("deform.weight", 4 * 9), ("deform.bias", 4 * 9)]
+    {
+        let bound = 1.0 / f64::from(fan_in).sqrt();
+        let largest = flat(&tensors[name]).iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        assert!(largest <= bound && largest > bound / 2.0, "{name}: {largest} of {bound}");
+    }
+    let x = up.forward(&input()).unwrap();
+    assert_eq!(x.dims(), [4, 8, 10, 10]);
+    let x = norm.forward(&x).unwrap();
+    let (offset, mask) = (crate::normal(2, &[4, 36, 10, 10]), crate::normal(3, &[4, 18, 10, 10]));
+    assert_eq!(deform.forward(&x, &offset, None).unwrap().dims(), [4, 6, 10, 10]);
+    let y = deform.forward(&x, &offset, Some(&mask)).unwrap();
+    let grads = backward(&y.sum_all().unwrap()).unwrap();
+    let reached = params.trainable().iter().filter(|(_, v)| grads.get(v).is_some()).count();
+    assert_eq!(reached, 6, "all but the layer that was not used");
 }
 
 #[test]

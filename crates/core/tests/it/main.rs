@@ -3,8 +3,12 @@
 mod determinism;
 mod gradients;
 mod layers;
+mod losses;
+mod normalisation;
 mod operations;
 mod params;
+mod regions;
+mod sampling;
 
 use sconce_core::{DType, Device, Rng, Tensor};
 

@@ -75,6 +75,55 @@ fn conv2d_gradients_agree_between_many_and_few_columns() {
     assert_close(&many.1, &one.1, 1e-12);
 }
 
+/// Sizes for which the batch is computed by Winograd's algorithm, and one image alone is not.
+const FOR_WINOGRAD: [([usize; 4], [usize; 4], usize, usize); 4] = [
+    ([1, 40, 9, 7], [48, 40, 3, 3], 1, 1),
+    ([1, 17, 6, 13], [19, 17, 3, 3], 0, 1),
+    ([1, 32, 5, 5], [50, 32, 3, 3], 2, 1),
+    ([1, 36, 8, 10], [40, 18, 3, 3], 1, 2),
+];
+
+#[test]
+fn winograds_algorithm_computes_the_same_outputs_and_gradients() {
+    for (case, (x, weight, padding, groups)) in FOR_WINOGRAD.into_iter().enumerate() {
+        let seed = 10 * case as u64;
+        let (image, bias) = (normal(seed, &x), normal(seed + 1, &weight[..1]));
+        let weight = Var::from_tensor(&normal(seed + 2, &weight)).unwrap();
+        let params = Conv2dParams { padding: (padding, padding), groups, ..Default::default() };
+        let run = |copies: usize| {
+            let x = Var::from_tensor(&Tensor::cat(&vec![&image; copies], 0).unwrap()).unwrap();
+            let y = ops::conv2d(&x, &weight, Some(&bias), &params).unwrap();
+            let grads = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+            let gw = (grads.get(&weight).unwrap() / copies as f64).unwrap();
+            (y.narrow(0, copies - 1, 1).unwrap(), grads.get(&x).unwrap().narrow(0, copies - 1, 1).unwrap(), gw)
+        };
+        let (one, many) = (run(1), run(24));
+        assert_close(&one.0, &conv2d_by_definition(&image, &weight, &bias, &params), 1e-11);
+        assert_close(&many.0, &one.0, 1e-11);
+        assert_close(&many.1, &one.1, 1e-11);
+        assert_close(&many.2, &one.2, 1e-11);
+    }
+}
+
+#[test]
+fn winograds_algorithm_rounds_hardly_more_than_a_plain_sum() {
+    let (x, weight) = (normal(1, &[12, 64, 12, 12]), (normal(2, &[64, 64, 3, 3]) / 24.0).unwrap());
+    let params = Conv2dParams { padding: (1, 1), ..Default::default() };
+    let run = |dtype| {
+        let var = |t: &Tensor| Var::from_tensor(&t.to_dtype(dtype).unwrap()).unwrap();
+        let (x, weight) = (var(&x), var(&weight));
+        let y = ops::conv2d(&x, &weight, None, &params).unwrap();
+        let grads = backward(&(&y * &y.detach()).unwrap().sum_all().unwrap()).unwrap();
+        [y.clone(), grads.get(&x).unwrap().clone(), grads.get(&weight).unwrap().clone()].map(|t| flat(&t))
+    };
+    let (single, double) = (run(sconce_core::DType::F32), run(sconce_core::DType::F64));
+    for (single, double) in single.iter().zip(&double) {
+        let largest = double.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        let error = single.iter().zip(double).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+        assert!(error < 4e-6 * largest, "{error} for values up to {largest}");
+    }
+}
+
 #[test]
 fn views_are_read_where_they_are() {
     let whole = normal(1, &[4, 3, 6, 6]);
@@ -180,6 +229,19 @@ fn arguments_that_do_not_fit_are_refused_with_what_was_expected() {
         ("kernel too large", ops::conv2d(&t(&[1, 3, 2, 2]), &t(&[2, 3, 3, 3]), None, &conv)),
         ("bias", ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), Some(&t(&[3])), &conv)),
         ("groups", ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), None, &Conv2dParams { groups: 0, ..conv })),
+        (
+            "padding",
+            ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), None, &Conv2dParams { padding: (usize::MAX, 0), ..conv }),
+        ),
+        (
+            "dilation",
+            ops::conv2d(
+                &t(&[1, 3, 4, 4]),
+                &t(&[2, 3, 3, 3]),
+                None,
+                &Conv2dParams { dilation: (usize::MAX, 1), ..conv },
+            ),
+        ),
         ("stride", ops::conv2d(&t(&[1, 3, 4, 4]), &t(&[2, 3, 3, 3]), None, &Conv2dParams { stride: (0, 1), ..conv })),
         ("pool rank", ops::max_pool2d(&t(&[3, 4]), &pool)),
         ("pool padding", ops::max_pool2d(&t(&[1, 1, 4, 4]), &MaxPool2dParams { padding: (2, 0), ..pool })),

@@ -13,10 +13,8 @@ use crate::{Recipe, signals};
 
 pub use self::device::DeviceSpec;
 
-/// Candle allocates a fresh buffer for every tensor. The system's allocator maps blocks of that size anew each time, and the
-/// kernel clears every page of them again; mimalloc keeps them.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sconce_core::allocator::Allocator = sconce_core::allocator::Allocator;
 
 /// The `main` of a method's binary.
 ///

@@ -1,15 +1,24 @@
 //! Two-dimensional convolution.
 
+mod backward;
+mod forward;
 mod geometry;
 mod kernels;
+mod panels;
+mod transposed;
+mod weight;
+mod winograd;
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, backend::BackendStorage as _};
 
 use crate::{
     Error, Result,
     cpu::{gradient_of, slice, slices, with_real},
+    node::{Keep, apply2, apply3},
 };
 use geometry::Geometry;
+
+pub use transposed::{ConvTranspose2dParams, conv_transpose2d};
 
 /// The parameters of [`conv2d`] with PyTorch's names; pairs are (vertical, horizontal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +56,12 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, params: &Conv2
     let op = Conv2d { geometry };
     let (x, weight) = (x.contiguous()?, weight.contiguous()?);
     let Some(bias) = bias else {
-        return Ok(x.apply_op2(&weight, op)?);
+        return Ok(apply2([&x, &weight], Keep::Inputs, op)?);
     };
     if bias.dims() != [weight.dims()[0]] {
         return Err(Error::argument(NAME, "bias", bias.dims(), format!("[{}]", weight.dims()[0])));
     }
-    Ok(x.apply_op3(&weight, &bias.contiguous()?, op)?)
+    Ok(apply3([&x, &weight, &bias.contiguous()?], Keep::Inputs, op)?)
 }
 
 const NAME: &str = "conv2d";

@@ -1,5 +1,10 @@
 //! Every differentiable operation against central differences.
 
+mod losses;
+mod normalisation;
+mod regions;
+mod sampling;
+
 use sconce_core::{
     DType, Device, Rng, Tensor,
     ops::{

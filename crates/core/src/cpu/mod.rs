@@ -3,18 +3,19 @@
 
 use std::mem::MaybeUninit;
 
-use candle_core::{CpuStorage, DType, Layout, Storage, Tensor, WithDType};
+use candle_core::{CpuStorage, DType, Layout, Storage, Tensor};
 use gemm::Parallelism;
-use num_traits::Float;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::backward::hand_over;
 
-/// The types that kernels compute in: f32 to train, f64 to check gradients by finite differences.
-pub(crate) trait Real: WithDType + Float + std::iter::Sum {}
+pub(crate) mod planes;
+pub(crate) mod product;
+mod real;
+pub(crate) mod transpose;
 
-impl Real for f32 {}
-impl Real for f64 {}
+pub(crate) use real::{Real, lanes};
 
 /// Elements that one task of an element-wise loop works on. Fixed: sums are taken chunk by chunk in order.
 pub(crate) const CHUNK: usize = 1 << 14;
@@ -108,13 +109,10 @@ impl<T> Piece<'_, T> {
     }
 
     /// Writes the next elements, as many as there are `values` or room.
-    #[inline(always)]
     pub(crate) fn extend(&mut self, values: impl ExactSizeIterator<Item = T>) {
         let n = values.len().min(self.rest.len());
         let (now, later) = std::mem::take(&mut self.rest).into_slice().split_at_mut(n);
-        now.iter_mut().zip(values).for_each(|(slot, value)| {
-            slot.write(value);
-        });
+        fill(now, values);
         self.rest = later.iter_mut();
     }
 }
@@ -123,7 +121,7 @@ impl<T> Piece<'_, T> {
 pub(crate) fn map<T: Real>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
     build(x.len(), CHUNK, |i, y| {
         let x = &x[i * CHUNK..][..y.len()];
-        vectorised(|| y.extend(x.iter().map(|&x| f(x))));
+        y.extend(x.iter().map(|&x| f(x)));
     })
 }
 
@@ -131,42 +129,121 @@ pub(crate) fn map<T: Real>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
 pub(crate) fn zip<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
     build(a.len(), CHUNK, |i, y| {
         let (a, b) = (&a[i * CHUNK..][..y.len()], &b[i * CHUNK..][..y.len()]);
-        vectorised(|| y.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b))));
+        y.extend(a.iter().zip(b).map(|(&a, &b)| f(a, b)));
     })
 }
 
-/// Runs `f` compiled for the widest vectors that the processor has (AVX-512, AVX2, else the target's own).
+/// Runs a kernel compiled for the widest vectors that the processor has (AVX-512, AVX2, else the target's own).
 ///
-/// Only what the compiler inlines into `f` is compiled so: loops over slices and small `#[inline(always)]` functions. The bits
-/// are the same on every processor, as no product is fused with a sum unless `mul_add` says so.
+/// Only what the compiler inlines into the kernel is compiled so. Of a closure, which is called for each of these processors,
+/// that is a small body alone: loops over slices with a few operations. A longer one is a [`kernel`]. The bits are the same on
+/// every processor, as no product is fused with a sum unless `mul_add` says so.
 #[inline(always)]
-pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+pub(crate) fn vectorised<K: pulp::NullaryFnOnce>(kernel: K) -> K::Output {
+    pulp::Arch::new().dispatch(kernel)
 }
+
+/// Runs `f` for `0..n`, by all threads if `parallel`.
+pub(crate) fn each(parallel: bool, n: usize, f: impl Fn(usize) + Sync + Send) {
+    if parallel {
+        (0..n).into_par_iter().for_each(f);
+    } else {
+        (0..n).for_each(f);
+    }
+}
+
+/// Defines a function whose body is sure to be compiled for the processor's widest vectors, with all `#[inline(always)]`
+/// functions that it calls. Closures are not among these: loops with a long body are written as `for`.
+macro_rules! kernel {
+    (fn $name:ident<'a, T: $bound:ident>($($arg:ident: $type:ty),+ $(,)?) -> $out:ty $body:block) => {
+        #[inline]
+        fn $name<'a, T: $bound>($($arg: $type),+) -> $out {
+            struct Kernel<'a, T: $bound> {
+                $($arg: $type),+
+            }
+            impl<'a, T: $bound> pulp::NullaryFnOnce for Kernel<'a, T> {
+                type Output = $out;
+
+                #[inline(always)]
+                fn call(self) -> $out {
+                    let Self { $($arg),+ } = self;
+                    $body
+                }
+            }
+            $crate::cpu::vectorised(Kernel { $($arg),+ })
+        }
+    };
+}
+pub(crate) use kernel;
 
 /// Sums are taken in so many lanes, which the compiler turns into vectors.
 const LANES: usize = 16;
 
 /// `Σ f(x)`.
-#[inline(always)]
 pub(crate) fn sum<T: Real>(x: &[T], f: impl Fn(T) -> T) -> T {
-    sum3(x, x, x, |x, _, _| f(x))
+    let [sum] = sums(x, x, |x, _| [f(x)]);
+    sum
 }
 
-/// `Σ f(a, b, c)` over three slices of one length.
-#[inline(always)]
-pub(crate) fn sum3<T: Real>(a: &[T], b: &[T], c: &[T], f: impl Fn(T, T, T) -> T) -> T {
-    let mut lanes = [T::zero(); LANES];
-    let (a, a_tail) = a.as_chunks::<LANES>();
-    let (b, b_tail) = b.as_chunks::<LANES>();
-    let (c, c_tail) = c.as_chunks::<LANES>();
-    for ((a, b), c) in a.iter().zip(b).zip(c) {
-        for (((lane, &a), &b), &c) in lanes.iter_mut().zip(a).zip(b).zip(c) {
-            *lane += f(a, b, c);
+/// `Σ f(a, b)` over two slices of one length, for each of the `N` values of `f`.
+pub(crate) fn sums<T: Real, const N: usize>(a: &[T], b: &[T], f: impl Fn(T, T) -> [T; N]) -> [T; N] {
+    pulp::Arch::new().dispatch(Sums { a, b, f })
+}
+
+struct Sums<'a, T, F> {
+    a: &'a [T],
+    b: &'a [T],
+    f: F,
+}
+
+impl<T: Real, F: Fn(T, T) -> [T; N], const N: usize> WithSimd for Sums<'_, T, F> {
+    type Output = [T; N];
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> [T; N] {
+        let mut lanes = [[T::zero(); LANES]; N];
+        let (a, a_tail) = self.a.as_chunks::<LANES>();
+        let (b, b_tail) = self.b.as_chunks::<LANES>();
+        for (a, b) in a.iter().zip(b) {
+            for i in 0..LANES {
+                let values = (self.f)(a[i], b[i]);
+                for j in 0..N {
+                    lanes[j][i] += values[j];
+                }
+            }
+        }
+        let mut sums = [T::zero(); N];
+        for (&a, &b) in a_tail.iter().zip(b_tail) {
+            for (sum, value) in sums.iter_mut().zip((self.f)(a, b)) {
+                *sum += value;
+            }
+        }
+        for (sum, lanes) in sums.iter_mut().zip(lanes) {
+            *sum = lanes.iter().copied().sum::<T>() + *sum;
+        }
+        sums
+    }
+}
+
+/// Writes `values` to as many `slots`, compiled as [`vectorised`] says.
+fn fill<T>(slots: &mut [MaybeUninit<T>], values: impl Iterator<Item = T>) {
+    pulp::Arch::new().dispatch(Fill { slots, values });
+}
+
+struct Fill<'a, T, I> {
+    slots: &'a mut [MaybeUninit<T>],
+    values: I,
+}
+
+impl<T, I: Iterator<Item = T>> WithSimd for Fill<'_, T, I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (slot, value) in self.slots.iter_mut().zip(self.values) {
+            slot.write(value);
         }
     }
-    let tail: T = a_tail.iter().zip(b_tail).zip(c_tail).map(|((&a, &b), &c)| f(a, b, c)).sum();
-    lanes.iter().copied().sum::<T>() + tail
 }
 
 /// A matrix in a slice: element `(i, j)` stands at `i * row_stride + j * col_stride`.
@@ -240,6 +317,18 @@ impl<T> Target<T> {
         Self { ptr: unsafe { self.ptr.add(offset) }, len: self.len - offset, row_stride: self.row_stride }
     }
 
+    /// The same elements in rows of another stride.
+    pub(crate) fn rows_of(self, row_stride: usize) -> Self {
+        Self { row_stride, ..self }
+    }
+
+    /// The pointer to element `at`, of which `n` may be written.
+    pub(crate) fn pointer(self, at: usize, n: usize) -> *mut T {
+        assert!(at + n <= self.len);
+        // SAFETY: within the slice that the target was made of, as just checked.
+        unsafe { self.ptr.add(at) }
+    }
+
     /// Writes `values` here.
     ///
     /// # Safety
@@ -297,4 +386,10 @@ pub(crate) unsafe fn matmul<T: Real>(dst: Target<T>, accumulate: bool, a: Mat<'_
             Parallelism::None,
         );
     }
+}
+
+/// `dst = a · b`, or `dst += a · b` if `accumulate`, in rows that are `row_stride` apart, on the calling thread.
+pub(crate) fn product<T: Real>(dst: &mut [T], row_stride: usize, accumulate: bool, a: Mat<'_, T>, b: Mat<'_, T>) {
+    // SAFETY: `dst` is borrowed mutably meanwhile.
+    unsafe { matmul(Target::new(dst, row_stride), accumulate, a, b) };
 }

@@ -1,0 +1,220 @@
+//! The output of a convolution: weights by the matrix of the inputs, block by block.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::cpu::{
+    Real, Target, each,
+    product::{Columns, Rows, Run, Write, multiply, padded},
+};
+
+use super::{
+    geometry::{Geometry, Orientation},
+    panels::{BLOCK_ELEMENTS, Block, Gather, Panel, elements, panels_of},
+};
+
+/// `y = bias + weight ⋆ x`; see [`super::conv2d`].
+pub(super) fn forward<T: Real>(
+    g: &Geometry,
+    x: &[T],
+    weight: &[T],
+    orientation: Orientation,
+    bias: Option<&[T]>,
+) -> Vec<T> {
+    let plane = g.out_plane();
+    let n = g.n * g.groups * g.co * plane;
+    let mut y = Vec::with_capacity(n);
+    let blocks = Block::all(g, g.depth());
+    let tasks: Vec<(usize, &Block)> = (0..g.groups).flat_map(|group| blocks.iter().map(move |b| (group, b))).collect();
+    let target = Target::uninit(&mut y.spare_capacity_mut()[..n], plane);
+    let products = Products { g, x, weight, orientation, bias, target };
+    // An output's bits do not depend on who computes it, so the number of threads may decide how the work is shared.
+    if tasks.len() < 2 * rayon::current_num_threads() && rayon::current_num_threads() > 1 {
+        tasks.iter().for_each(|&(group, block)| products.block(group, block, true, &mut Scratch::default()));
+    } else {
+        tasks.par_iter().for_each_init(Scratch::default, |scratch, &(group, block)| {
+            products.block(group, block, false, scratch);
+        });
+    }
+    // SAFETY: the blocks of all groups cover the output, and a product writes every element of its block.
+    unsafe { y.set_len(n) };
+    y
+}
+
+/// Rows of weights that go through all panels of a block before the next ones: they stay in the first cache.
+const ROWS: usize = 16;
+
+/// The products that make up one convolution.
+struct Products<'a, T> {
+    g: &'a Geometry,
+    x: &'a [T],
+    weight: &'a [T],
+    orientation: Orientation,
+    bias: Option<&'a [T]>,
+    target: Target<T>,
+}
+
+impl<T: Real> Products<'_, T> {
+    /// A block, by all threads if `parallel`. Where its matrix does not fit into the cache, some channels at a time.
+    fn block(&self, group: usize, block: &Block, parallel: bool, scratch: &mut Scratch<T>) {
+        let (g, area, n) = (self.g, self.g.area(), block.len());
+        let channels = (BLOCK_ELEMENTS / (n * area)).clamp(1, g.ci);
+        let channels = g.ci.div_ceil(g.ci.div_ceil(channels));
+        let gathers: Vec<(Panel, Gather)> = panels_of::<T>(n, channels * area)
+            .into_iter()
+            .map(|panel| (panel, Gather::new::<T>(g, self.orientation, block, &panel)))
+            .collect();
+        // Images that go together are computed side by side, and then copied to where they belong.
+        let together = if block.images.len() > 1 { g.co * n } else { 0 };
+        let (matrix, product) = scratch.two(elements::<T>(n, channels * area), together);
+        let to = if together > 0 { Target::new(product, n) } else { self.place(group, block, block.images.start, 0) };
+        let starts: Vec<usize> = (0..g.co).step_by(ROWS).collect();
+        for first in (0..g.ci).step_by(channels) {
+            let channels = first..(first + channels).min(g.ci);
+            self.gather(group, block, channels.clone(), &gathers, matrix, parallel);
+            let matrix = &*matrix;
+            each(parallel, starts.len(), |i| {
+                let rows = starts[i]..(starts[i] + ROWS).min(g.co);
+                let write = if first == 0 { Write::Set } else { Write::Add };
+                let to = to.offset(rows.start * if together > 0 { n } else { g.out_plane() });
+                // SAFETY: the output and `product` are alive; these rows of the block are this task's alone.
+                unsafe { self.rows(group, rows, channels.clone(), (&gathers, matrix), to, write) };
+            });
+        }
+        for row in 0..g.co {
+            let bias = self.bias.map(|bias| bias[group * g.co + row]);
+            for (image, columns) in block.images() {
+                let place = self.place(group, block, image, row);
+                if together > 0 {
+                    // SAFETY: the output is alive, and this block of it is this task's alone.
+                    unsafe { place.write(&product[row * n..][columns.clone()]) };
+                }
+                if let Some(bias) = bias {
+                    // SAFETY: as above, and the products have written these elements.
+                    unsafe { place.slice(columns.len()) }.iter_mut().for_each(|y| *y += bias);
+                }
+            }
+        }
+    }
+
+    /// Where the block's part of `row` of an image begins.
+    fn place(&self, group: usize, block: &Block, image: usize, row: usize) -> Target<T> {
+        let g = self.g;
+        self.target.offset(((image * g.groups + group) * g.co + row) * g.out_plane() + block.positions.start)
+    }
+
+    /// Writes the rows of `channels` to all panels.
+    fn gather(
+        &self,
+        group: usize,
+        block: &Block,
+        channels: Range<usize>,
+        gathers: &[(Panel, Gather)],
+        matrix: &mut [T],
+        parallel: bool,
+    ) {
+        let (g, area) = (self.g, self.g.area());
+        let parts = if parallel { 2 * rayon::current_num_threads() } else { 1 };
+        let part = channels.len().div_ceil(parts);
+        if !parallel {
+            // Along the channels, whose positions stand together.
+            for (i, c) in channels.enumerate() {
+                for (panel, gather) in gathers {
+                    let each = area * padded::<T>(panel.width);
+                    gather.write(g, self.x, block, group, c..c + 1, &mut matrix[panel.start + i * each..][..each]);
+                }
+            }
+            return;
+        }
+        for (panel, gather) in gathers {
+            let width = padded::<T>(panel.width);
+            let rows = &mut matrix[panel.start..][..channels.len() * area * width];
+            rows.par_chunks_mut(part * area * width).enumerate().for_each(|(i, rows)| {
+                let first = channels.start + i * part;
+                gather.write(g, self.x, block, group, first..first + rows.len() / (area * width), rows);
+            });
+        }
+    }
+
+    /// Rows `rows` of the weights for inputs `channels` by all panels.
+    ///
+    /// # Safety
+    /// As [`multiply`].
+    unsafe fn rows(
+        &self,
+        group: usize,
+        rows: Range<usize>,
+        channels: Range<usize>,
+        (gathers, matrix): (&[(Panel, Gather)], &[T]),
+        to: Target<T>,
+        write: Write,
+    ) {
+        let (g, area) = (self.g, self.g.area());
+        let weight = &self.weight[group * g.co * g.depth()..];
+        let (mut copied, mut runs) = (Vec::new(), Vec::new());
+        let weights = match self.orientation {
+            Orientation::Forward => {
+                runs.push(Run { a: 0, b: 0, len: channels.len() * area });
+                let data = &weight[rows.start * g.depth() + channels.start * area..];
+                Rows { data, n: rows.len(), row_stride: g.depth(), step: 1 }
+            }
+            Orientation::Turned => {
+                // The weights of these rows stand together for each channel, channels far apart.
+                let each = rows.len() * area;
+                for (i, c) in channels.enumerate() {
+                    copied.extend_from_slice(&weight[(c * g.co + rows.start) * area..][..each]);
+                    runs.push(Run { a: i * each, b: i * area, len: area });
+                }
+                Rows { data: &copied, n: rows.len(), row_stride: area, step: 1 }
+            }
+        };
+        let panels = gathers.iter().map(|(panel, _)| *panel);
+        // SAFETY: as the caller promises.
+        unsafe { multiply_panels(weights, &runs, panels, matrix, to, write) };
+    }
+}
+
+/// `rows` by all `panels` over `runs`, whose `b` count rows of a panel. The elements of all panels are `matrix`.
+///
+/// # Safety
+/// As [`multiply`].
+pub(super) unsafe fn multiply_panels<T: Real>(
+    rows: Rows<'_, T>,
+    runs: &[Run],
+    panels: impl Iterator<Item = Panel>,
+    matrix: &[T],
+    target: Target<T>,
+    write: Write,
+) {
+    let mut scaled = Vec::with_capacity(runs.len());
+    for panel in panels {
+        let step = padded::<T>(panel.width);
+        scaled.clear();
+        scaled.extend(runs.iter().map(|run| Run { b: run.b * step, ..*run }));
+        let columns = Columns { data: &matrix[panel.start..], width: panel.width, step };
+        // SAFETY: as the caller promises.
+        unsafe { multiply(rows, columns, &scaled, target.offset(panel.first), write) };
+    }
+}
+
+/// Memory that a worker keeps from task to task.
+pub(super) struct Scratch<T>(Vec<T>);
+
+impl<T> Default for Scratch<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Real> Scratch<T> {
+    /// Two buffers of these lengths, with anything in them.
+    pub(super) fn two(&mut self, a: usize, b: usize) -> (&mut [T], &mut [T]) {
+        if self.0.len() < a + b {
+            self.0.clear();
+            self.0.resize(a + b, T::zero());
+        }
+        let (first, rest) = self.0.split_at_mut(a);
+        (first, &mut rest[..b])
+    }
+}
