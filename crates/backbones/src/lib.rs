@@ -17,5 +17,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod resnet;
+mod vgg;
 
-pub use resnet::{ResNet, ResNetClassifier, ResNetConfig, Stem};
+pub use resnet::{Block, ResNet, ResNetClassifier, ResNetConfig, Stem};
+pub use vgg::{Vgg, VggConfig};

@@ -15,10 +15,35 @@ pub struct ResNetConfig {
     pub in_channels: usize,
     /// What comes before the first stage.
     pub stem: Stem,
+    /// What a residual block is made of.
+    #[serde(default)]
+    pub block: Block,
     /// Residual blocks of each stage.
     pub blocks: [usize; 4],
-    /// Channels of the first stage as a multiple of 64; each later stage doubles them.
+    /// Channels of the first stage, within its blocks, as a multiple of 64; each later stage doubles them.
     pub width: f64,
+}
+
+/// What a residual block is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Block {
+    /// Two 3×3 convolutions.
+    #[default]
+    Basic,
+    /// A 1×1, a 3×3 and a 1×1 convolution to four times the channels; the 3×3 one has the stride, as in torchvision
+    /// (He et al. give it to the first).
+    Bottleneck,
+}
+
+impl Block {
+    /// Channels after a block over those within it.
+    fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
 }
 
 /// What comes before the first stage.
@@ -34,11 +59,21 @@ pub enum Stem {
 impl ResNetConfig {
     /// ResNet-18 for colour images with the ImageNet stem (He et al., 2016, table 1).
     pub fn resnet18() -> Self {
-        Self { in_channels: 3, stem: Stem::ImageNet, blocks: [2, 2, 2, 2], width: 1.0 }
+        Self { in_channels: 3, stem: Stem::ImageNet, block: Block::Basic, blocks: [2, 2, 2, 2], width: 1.0 }
+    }
+
+    /// ResNet-50 for colour images with the ImageNet stem (He et al., 2016, table 1).
+    pub fn resnet50() -> Self {
+        Self { block: Block::Bottleneck, blocks: [3, 4, 6, 3], ..Self::resnet18() }
     }
 
     /// Channels of the four stages.
     pub fn channels(&self) -> [usize; 4] {
+        self.widths().map(|width| width * self.block.expansion())
+    }
+
+    /// Channels within the blocks of the four stages.
+    fn widths(&self) -> [usize; 4] {
         let first = (64.0 * self.width).round().max(1.0) as usize;
         [first, 2 * first, 4 * first, 8 * first]
     }
@@ -61,7 +96,7 @@ pub struct ResNet {
     stem: Stem,
     conv1: Conv2d,
     bn1: BatchNorm2d,
-    layers: [Vec<BasicBlock>; 4],
+    layers: [Vec<ResidualBlock>; 4],
     channels: [usize; 4],
 }
 
@@ -72,23 +107,23 @@ impl ResNet {
     /// [`Error::Argument`] for a configuration without sense, else as [`Scope::param`].
     pub fn new(scope: &Scope, config: &ResNetConfig) -> Result<Self> {
         config.check()?;
-        let channels = config.channels();
+        let (widths, channels) = (config.widths(), config.channels());
         let stem = match config.stem {
             Stem::ImageNet => Conv2dConfig::same(7).stride(2),
             Stem::Cifar => Conv2dConfig::same(3),
         };
-        let conv1 = Conv2d::new(&scope.pp("conv1"), (config.in_channels, channels[0]), &weight(stem))?;
-        let bn1 = BatchNorm2d::new(&scope.pp("bn1"), channels[0])?;
-        let layer = |stage: usize| -> Result<Vec<BasicBlock>> {
+        let conv1 = Conv2d::new(&scope.pp("conv1"), (config.in_channels, widths[0]), &weight(stem))?;
+        let bn1 = BatchNorm2d::new(&scope.pp("bn1"), widths[0])?;
+        let layer = |stage: usize| -> Result<Vec<ResidualBlock>> {
             let scope = scope.pp(format_args!("layer{}", stage + 1));
             (0..config.blocks[stage])
                 .map(|i| {
                     let (c_in, stride) = match (stage, i) {
-                        (0, 0) => (channels[0], 1),
+                        (0, 0) => (widths[0], 1),
                         (_, 0) => (channels[stage - 1], 2),
                         _ => (channels[stage], 1),
                     };
-                    BasicBlock::new(&scope.pp(i), c_in, channels[stage], stride)
+                    ResidualBlock::new(&scope.pp(i), config.block, (c_in, widths[stage], channels[stage]), stride)
                 })
                 .collect()
         };
@@ -114,7 +149,7 @@ impl ResNet {
         if self.stem == Stem::ImageNet {
             y = ops::max_pool2d(&y, &MaxPool2dParams::square(3, 2, 1))?;
         }
-        let mut stage = |blocks: &[BasicBlock]| -> Result<Tensor> {
+        let mut stage = |blocks: &[ResidualBlock]| -> Result<Tensor> {
             for block in blocks {
                 y = block.forward(&y, mode)?;
             }
@@ -170,38 +205,43 @@ fn weight(config: Conv2dConfig) -> Conv2dConfig {
     config.without_bias().init(Init::KAIMING_NORMAL_FAN_OUT)
 }
 
-/// Two 3×3 convolutions and a short cut.
+/// Some convolutions and a short cut.
 #[derive(Clone, Debug)]
-struct BasicBlock {
-    conv1: Conv2d,
-    bn1: BatchNorm2d,
-    conv2: Conv2d,
-    bn2: BatchNorm2d,
+struct ResidualBlock {
+    layers: Vec<(Conv2d, BatchNorm2d)>,
     downsample: Option<(Conv2d, BatchNorm2d)>,
 }
 
-impl BasicBlock {
-    fn new(scope: &Scope, c_in: usize, c_out: usize, stride: usize) -> Result<Self> {
-        let conv = |name, c_in, config| Conv2d::new(&scope.pp(name), (c_in, c_out), &weight(config));
-        let norm = |name| BatchNorm2d::new(&scope.pp(name), c_out);
+impl ResidualBlock {
+    fn new(scope: &Scope, block: Block, (c_in, width, c_out): (usize, usize, usize), stride: usize) -> Result<Self> {
+        let layer = |conv: &str, norm: &str, (c_in, c_out), config| -> Result<_> {
+            let conv = Conv2d::new(&scope.pp(conv), (c_in, c_out), &weight(config))?;
+            Ok((conv, BatchNorm2d::new(&scope.pp(norm), c_out)?))
+        };
+        let (same, point) = (Conv2dConfig::same(3), Conv2dConfig::square(1));
+        let layers = match block {
+            Block::Basic => vec![
+                layer("conv1", "bn1", (c_in, width), same.stride(stride))?,
+                layer("conv2", "bn2", (width, c_out), same)?,
+            ],
+            Block::Bottleneck => vec![
+                layer("conv1", "bn1", (c_in, width), point)?,
+                layer("conv2", "bn2", (width, width), same.stride(stride))?,
+                layer("conv3", "bn3", (width, c_out), point)?,
+            ],
+        };
         let downsample = (stride != 1 || c_in != c_out)
-            .then(|| -> Result<_> {
-                let conv = conv("downsample.0", c_in, Conv2dConfig::square(1).stride(stride))?;
-                Ok((conv, norm("downsample.1")?))
-            })
+            .then(|| layer("downsample.0", "downsample.1", (c_in, c_out), point.stride(stride)))
             .transpose()?;
-        Ok(Self {
-            conv1: conv("conv1", c_in, Conv2dConfig::same(3).stride(stride))?,
-            bn1: norm("bn1")?,
-            conv2: conv("conv2", c_out, Conv2dConfig::same(3))?,
-            bn2: norm("bn2")?,
-            downsample,
-        })
+        Ok(Self { layers, downsample })
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let y = self.bn1.forward_relu(&self.conv1.forward(x)?, mode)?;
-        let y = self.bn2.forward(&self.conv2.forward(&y)?, mode)?;
+        let mut y = x.clone();
+        for (i, (conv, norm)) in self.layers.iter().enumerate() {
+            y = conv.forward(&y)?;
+            y = if i + 1 < self.layers.len() { norm.forward_relu(&y, mode)? } else { norm.forward(&y, mode)? };
+        }
         match &self.downsample {
             None => ops::add_relu(&y, x),
             Some((conv, norm)) => ops::add_relu(&y, &norm.forward(&conv.forward(x)?, mode)?),

@@ -1,6 +1,6 @@
 //! Stems, widths, refusals, and the depth of the graph.
 
-use sconce_backbones::{ResNet, ResNetConfig, Stem};
+use sconce_backbones::{Block, ResNet, ResNetConfig, Stem};
 use sconce_core::{DType, Device, Params, Rng, Tensor, backward, nn::Mode};
 
 fn build(config: &ResNetConfig) -> sconce_core::Result<(Params, ResNet)> {
@@ -15,7 +15,8 @@ fn images(dims: [usize; 4]) -> Tensor {
 
 #[test]
 fn the_cifar_stem_keeps_the_size_and_the_width_scales_every_stage() {
-    let config = ResNetConfig { in_channels: 1, stem: Stem::Cifar, width: 0.25, blocks: [1, 2, 1, 1] };
+    let config =
+        ResNetConfig { in_channels: 1, stem: Stem::Cifar, width: 0.25, block: Block::Basic, blocks: [1, 2, 1, 1] };
     let (params, model) = build(&config).unwrap();
     assert_eq!(params.tensors()["conv1.weight"].dims(), [16, 1, 3, 3]);
     let shapes = model.features(&images([2, 1, 28, 27]), Mode::Train).unwrap().map(|f| f.dims().to_vec());
