@@ -17,8 +17,14 @@ import time
 import numpy as np
 import torch
 
+# The workloads beside this file are no package to be compiled into the repository.
+sys.dont_write_bytecode = True
+
+import decoder
 import differentiable
+import losses
 import optimizer
+import regions
 import training
 
 
@@ -35,7 +41,8 @@ def read_tensors(folder):
     return tensors
 
 
-WORKLOADS = training.WORKLOADS | differentiable.WORKLOADS | optimizer.WORKLOADS
+FAMILIES = [training, differentiable, decoder, losses, regions, optimizer]
+WORKLOADS = {name: kind for family in FAMILIES for name, kind in family.WORKLOADS.items()}
 
 
 def status(field):

@@ -28,4 +28,4 @@ class SgdStep:
         return states
 
 
-WORKLOADS = {"sgd step resnet18": SgdStep}
+WORKLOADS = {"sgd step resnet18": SgdStep, "sgd step resnet50": SgdStep}

@@ -89,7 +89,7 @@ fn measure(binary: &Path, workloads: &[String], args: &Args, folder: &Path) -> R
 /// Times both sides in turn, so that whatever slows the machine down slows both.
 fn interleave(ours: &mut Side, mut peer: Option<&mut Side>) -> Result<Measured> {
     /// Milliseconds that a row may take, beside starting and checking.
-    const BUDGET: f64 = 40_000.0;
+    const BUDGET: f64 = 15_000.0;
     /// A repetition of more milliseconds is not repeated.
     const LONG: f64 = 5_000.0;
 

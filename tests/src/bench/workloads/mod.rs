@@ -1,7 +1,10 @@
 //! What is timed.
 
+mod decoder;
 mod differentiable;
+mod losses;
 mod optimizer;
+mod regions;
 mod training;
 
 use std::collections::BTreeMap;
@@ -37,7 +40,15 @@ pub trait Workload {
 
 /// All workloads; a further one enters in one of these files and in the twin.
 pub fn workloads() -> impl Iterator<Item = &'static WorkloadSpec> {
-    [training::WORKLOADS, differentiable::WORKLOADS, optimizer::WORKLOADS].into_iter().flatten()
+    let families = [
+        training::WORKLOADS,
+        differentiable::WORKLOADS,
+        decoder::WORKLOADS,
+        losses::WORKLOADS,
+        regions::WORKLOADS,
+        optimizer::WORKLOADS,
+    ];
+    families.into_iter().flatten()
 }
 
 /// Normal draws, the same for the same purpose.

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use sconce_backbones::ResNetConfig;
 use sconce_core::{GradStore, Params, Tensor};
 use sconce_engine::{Optimizer, OptimizerConfig, ParamGroup};
 
-use super::{Workload, WorkloadSpec, mean_square, training::resnet18};
+use super::{Workload, WorkloadSpec, mean_square, training::resnet};
 
-pub(super) const WORKLOADS: &[WorkloadSpec] =
-    &[WorkloadSpec { name: "sgd step resnet18", make: || Ok(Box::new(SgdStep::new()?)) }];
+pub(super) const WORKLOADS: &[WorkloadSpec] = &[
+    WorkloadSpec { name: "sgd step resnet18", make: || Ok(Box::new(SgdStep::new(&ResNetConfig::resnet18())?)) },
+    WorkloadSpec { name: "sgd step resnet50", make: || Ok(Box::new(SgdStep::new(&ResNetConfig::resnet50())?)) },
+];
 
 pub(super) const LR: f64 = 0.01;
 
@@ -19,7 +22,7 @@ pub(super) fn sgd(params: &Params) -> Result<Optimizer> {
     Ok(Optimizer::new(&config, vec![group])?)
 }
 
-/// The optimiser alone, on the parameters of a ResNet-18 with gradients equal to them.
+/// The optimiser alone, on the parameters of a ResNet with gradients equal to them.
 struct SgdStep {
     params: Params,
     optimizer: Optimizer,
@@ -27,8 +30,8 @@ struct SgdStep {
 }
 
 impl SgdStep {
-    fn new() -> Result<Self> {
-        let (params, _) = resnet18()?;
+    fn new(config: &ResNetConfig) -> Result<Self> {
+        let (params, _) = resnet(config)?;
         let optimizer = sgd(&params)?;
         // The gradient of Σ c·p is c, here the value of p at the start.
         let terms: Result<Vec<Tensor>> = params

@@ -16,7 +16,7 @@ pub(super) const OPERATIONS: &[(&str, Operation)] =
 /// PyTorch's names of [`Reduction`].
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum ReductionName {
+pub(super) enum ReductionName {
     None,
     Mean,
     Sum,

@@ -5,7 +5,11 @@ mod convolution;
 mod losses;
 mod normalization;
 mod optimizers;
+mod pair_losses;
 mod pooling;
+mod regions;
+mod sampling;
+mod selection;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +32,11 @@ const OPERATIONS: &[&[(&str, Operation)]] = &[
     losses::OPERATIONS,
     normalization::OPERATIONS,
     optimizers::OPERATIONS,
+    pair_losses::OPERATIONS,
     pooling::OPERATIONS,
+    regions::OPERATIONS,
+    sampling::OPERATIONS,
+    selection::OPERATIONS,
 ];
 
 /// Runs the case's operation.
