@@ -1,7 +1,7 @@
 //! The linear maps of F(4×4, 3×3), on vectors of channels.
 //!
 //! Toom and Cook's construction (Lavin & Gray, 2016, give it for the points 0, ±1, ±2, ∞) at the points 0, ±5/8, ±3/2, ∞, which
-//! lose less to rounding: the mean error of a sum over 32 channels is 1.8 times the direct one's, not 4.5 times
+//! lose less to rounding: the mean error of a sum over 64 channels is 1.8 times the direct one's, not 4.5 times
 //! (`docs/benchmarks.md`). Both points, and their powers that stand here, are exact in f32.
 
 use pulp::Simd;
