@@ -135,12 +135,29 @@ pub(crate) fn zip<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Ve
 
 /// Runs a kernel compiled for the widest vectors that the processor has (AVX-512, AVX2, else the target's own).
 ///
-/// Only what the compiler inlines into the kernel is compiled so. Of a closure, which is called for each of these processors,
-/// that is a small body alone: loops over slices with a few operations. A longer one is a [`kernel`]. The bits are the same on
-/// every processor, as no product is fused with a sum unless `mul_add` says so.
+/// Only what the compiler inlines into the kernel is compiled so, and closures within it are not sure to be: loops with a long
+/// body are written as `for`. The bits are the same on every processor, as no product is fused with a sum unless `mul_add`
+/// says so.
 #[inline(always)]
-pub(crate) fn vectorised<K: pulp::NullaryFnOnce>(kernel: K) -> K::Output {
+pub(crate) fn dispatch<K: pulp::NullaryFnOnce>(kernel: K) -> K::Output {
     pulp::Arch::new().dispatch(kernel)
+}
+
+/// [`dispatch`] for a closure, which should be marked `#[inline(always)]`.
+///
+/// It is called as `FnMut`: as `FnOnce` it would be called through a function of the compiler's, which is not inlined.
+#[inline(always)]
+pub(crate) fn vectorised<R>(f: impl FnMut() -> R) -> R {
+    struct Call<F>(F);
+    impl<R, F: FnMut() -> R> WithSimd for Call<F> {
+        type Output = R;
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(mut self, _: S) -> R {
+            (self.0)()
+        }
+    }
+    pulp::Arch::new().dispatch(Call(f))
 }
 
 /// Runs `f` for `0..n`, by all threads if `parallel`.
@@ -170,7 +187,7 @@ macro_rules! kernel {
                     $body
                 }
             }
-            $crate::cpu::vectorised(Kernel { $($arg),+ })
+            $crate::cpu::dispatch(Kernel { $($arg),+ })
         }
     };
 }
@@ -225,7 +242,7 @@ impl<T: Real, F: Fn(T, T) -> [T; N], const N: usize> WithSimd for Sums<'_, T, F>
     }
 }
 
-/// Writes `values` to as many `slots`, compiled as [`vectorised`] says.
+/// Writes `values` to as many `slots`, compiled as [`dispatch`] says.
 fn fill<T>(slots: &mut [MaybeUninit<T>], values: impl Iterator<Item = T>) {
     pulp::Arch::new().dispatch(Fill { slots, values });
 }

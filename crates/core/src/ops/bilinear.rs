@@ -5,7 +5,7 @@
 
 use crate::{
     Error, Result,
-    cpu::{Real, vectorised},
+    cpu::{Real, dispatch, vectorised},
 };
 
 /// Positions that are worked on together: their corners stay in a core's first cache.
@@ -162,7 +162,7 @@ impl<T: Coordinate> Corners<T> {
 
     /// Takes up to [`BLOCK`] positions `(y, x)`.
     pub(super) fn place(&mut self, map: &Map<T>, positions: impl ExactSizeIterator<Item = (T, T)>) {
-        vectorised(
+        dispatch(
             #[inline(always)]
             || {
                 self.take(positions);
@@ -219,12 +219,13 @@ impl<T: Coordinate> Corners<T> {
             || {
                 let (index, w) = self.parts();
                 let planes = planes.map(|plane| &plane[..map.len]);
-                let mut values = values.each_mut().map(|values| &mut values[..index.len()]);
+                let values = values.each_mut().map(|values| &mut values[..index.len()]);
                 for (at, &index) in index.iter().enumerate() {
                     let ([i, j, k, l], w) = (map.corners(index), w.map(|w| w[at]));
-                    for (v, values) in planes.iter().zip(&mut values) {
+                    for p in 0..K {
+                        let v = planes[p];
                         let (top, bottom) = (v[j].mul_add(w[1], v[i] * w[0]), v[l].mul_add(w[3], v[k] * w[2]));
-                        values[at] = top + bottom;
+                        values[p][at] = top + bottom;
                     }
                 }
             },
@@ -256,21 +257,25 @@ impl<T: Coordinate> Corners<T> {
                 let (index, w) = self.parts();
                 let grad = grad.map(|grad| &grad[..index.len()]);
                 let planes = planes.map(|plane| &plane[..if TO_POSITION { map.len } else { 0 }]);
-                let mut to = to.each_mut().map(|to| &mut to[..if TO_MAP { map.len } else { 0 }]);
-                let mut sums = sums.each_mut().map(|sums| &mut sums[..index.len()]);
+                let to = to.each_mut().map(|to| &mut to[..if TO_MAP { map.len } else { 0 }]);
+                let sums = sums.each_mut().map(|sums| &mut sums[..index.len()]);
                 for (at, &index) in index.iter().enumerate() {
                     // Everything is read before something is written, so that the compiler keeps it.
                     let (corners, w, g) = (map.corners(index), w.map(|w| w[at]), grad.map(|grad| grad[at]));
                     if TO_POSITION {
-                        let mut sum = corners.map(|corner| g[0] * planes[0][corner]);
-                        for (&g, plane) in g.iter().zip(&planes).skip(1) {
-                            sum.iter_mut().zip(corners).for_each(|(sum, corner)| *sum = g.mul_add(plane[corner], *sum));
+                        for c in 0..4 {
+                            let mut sum = g[0] * planes[0][corners[c]];
+                            for p in 1..K {
+                                sum = g[p].mul_add(planes[p][corners[c]], sum);
+                            }
+                            sums[c][at] += sum;
                         }
-                        sums.iter_mut().zip(sum).for_each(|(sums, sum)| sums[at] += sum);
                     }
                     if TO_MAP {
-                        for (&g, to) in g.iter().zip(&mut to) {
-                            w.iter().zip(corners).for_each(|(&w, corner)| to[corner] = g.mul_add(w, to[corner]));
+                        for p in 0..K {
+                            for c in 0..4 {
+                                to[p][corners[c]] = g[p].mul_add(w[c], to[p][corners[c]]);
+                            }
                         }
                     }
                 }
@@ -300,7 +305,7 @@ impl<T: Coordinate> Corners<T> {
             #[inline(always)]
             || {
                 let positions = self.y[..self.len].iter().zip(&self.x);
-                for ((((a, b), &c), &d), (&y, &x)) in a.iter_mut().zip(b).zip(&*c).zip(&*d).zip(positions) {
+                for ((((a, b), &c), &d), (&y, &x)) in a.iter_mut().zip(&mut *b).zip(&*c).zip(&*d).zip(positions) {
                     let (row, col) = (map.rows.split(y), map.cols.split(x));
                     let ([left, right], [to_left, to_right]) = (col.weights, col.slopes);
                     let (top, bottom) = (left * *a + right * *b, left * c + right * d);

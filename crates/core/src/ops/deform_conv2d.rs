@@ -63,15 +63,13 @@ pub fn deform_conv2d(
     params: &DeformConv2dParams,
 ) -> Result<Tensor> {
     let op = Columns::new(x, offset, weight, mask, params)?;
-    let &[c_out, c_group, ..] = weight.dims() else { return Err(weight_shape(weight)) };
+    let (c_out, c_group) = (weight.dim(0)?, weight.dim(1)?);
     let groups = op.channels / c_group;
     if c_out % groups != 0 {
         return Err(Error::argument(NAME, "C_out", c_out, format!("a multiple of the {groups} groups")));
     }
-    if let Some(bias) = bias
-        && bias.dims() != [c_out]
-    {
-        return Err(Error::argument(NAME, "bias", bias.dims(), format!("[{c_out}]")));
+    if let Some(dims) = bias.map(Tensor::dims).filter(|dims| *dims != [c_out]) {
+        return Err(Error::argument(NAME, "bias", dims, format!("[{c_out}]")));
     }
     let depth = c_group * op.kernel();
     let (x, offset) = (x.contiguous()?, offset.contiguous()?);
@@ -81,10 +79,6 @@ pub fn deform_conv2d(
     }; // (N, C_in · K_h · K_w, H_out, W_out)
     let weight = weight.contiguous()?.reshape((c_out, depth, 1, 1))?;
     conv2d(&columns, &weight, bias, &Conv2dParams { groups, ..Conv2dParams::default() })
-}
-
-fn weight_shape(weight: &Tensor) -> Error {
-    Error::argument(NAME, "weight", weight.dims(), "a shape (C_out, C_in / groups, K_h, K_w) without a zero")
 }
 
 /// The matrix of what each kernel element sees at each position.
@@ -110,7 +104,10 @@ impl Columns {
         let DeformConv2dParams { stride, padding, dilation } = *params;
         let (c_group, kernel) = match *weight.dims() {
             [_, c, kh, kw] if weight.elem_count() > 0 => (c, (kh, kw)),
-            _ => return Err(weight_shape(weight)),
+            ref other => {
+                let expected = "a shape (C_out, C_in / groups, K_h, K_w) without a zero";
+                return Err(Error::argument(NAME, "weight", other, expected));
+            }
         };
         if !channels.is_multiple_of(c_group) {
             return Err(Error::argument(NAME, "C_in", channels, format!("a multiple of weight's {c_group} channels")));
@@ -133,10 +130,8 @@ impl Columns {
             return Err(Error::argument(NAME, "offset groups", offset_groups, expected));
         }
         let expected = [n, offset_groups * taps, out.0, out.1];
-        if let Some(mask) = mask
-            && mask.dims() != expected
-        {
-            return Err(Error::argument(NAME, "mask", mask.dims(), format!("{expected:?}")));
+        if let Some(dims) = mask.map(Tensor::dims).filter(|dims| *dims != expected) {
+            return Err(Error::argument(NAME, "mask", dims, format!("{expected:?}")));
         }
         Ok(Self { n, channels, offset_groups, size: (h, w), out, kernel, params: *params })
     }
@@ -185,24 +180,22 @@ impl Columns {
         let channels = self.sharing();
         let mut columns = vec![T::zero(); self.n * self.channels * taps * plane];
         // A task has the rows of one offset group; each block of positions is placed for one kernel element after the other.
-        blocks(&mut columns, channels * taps, plane, BLOCK).par_iter_mut().for_each_init(
-            Corners::new,
-            |corners, task| {
-                let n = task.rows[0].len();
-                for tap in 0..taps {
-                    let plane_index = task.task * taps + tap;
-                    let (dy, dx) = placing.offsets(plane_index, task.start, n);
-                    corners.place(&placing.map, placing.positions(tap, task.start, dy, dx));
-                    if let Some(mask) = mask {
-                        corners.scale(&mask[plane_index * plane + task.start..][..n]);
-                    }
-                    let planes = x[task.task * channels * input..].chunks_exact(input);
-                    for (row, image) in task.rows.iter_mut().skip(tap).step_by(taps).zip(planes) {
-                        corners.read(&placing.map, [image], [row]);
-                    }
+        let mut tasks = blocks(&mut columns, channels * taps, plane, BLOCK);
+        tasks.par_iter_mut().for_each_init(Corners::new, |corners, task| {
+            let n = task.rows[0].len();
+            for tap in 0..taps {
+                let plane_index = task.task * taps + tap;
+                let (dy, dx) = placing.offsets(plane_index, task.start, n);
+                corners.place(&placing.map, placing.positions(tap, task.start, dy, dx));
+                if let Some(mask) = mask {
+                    corners.scale(&mask[plane_index * plane + task.start..][..n]);
                 }
-            },
-        );
+                let planes = x[task.task * channels * input..].chunks_exact(input);
+                for (row, image) in task.rows.iter_mut().skip(tap).step_by(taps).zip(planes) {
+                    corners.read(&placing.map, [image], [row]);
+                }
+            }
+        });
         columns
     }
 
@@ -317,15 +310,11 @@ impl<T: Coordinate> Placing<'_, T> {
     #[inline(always)]
     fn positions(&self, tap: usize, start: usize, dy: &[T], dx: &[T]) -> impl ExactSizeIterator<Item = (T, T)> {
         let (ky, kx) = self.taps[tap];
-        let rows = self.rows[start..].iter().zip(dy).map(
+        let bases = self.rows[start..].iter().zip(&self.cols[start..]);
+        bases.zip(dy.iter().zip(dx)).map(
             #[inline(always)]
-            move |(&y, &dy)| y + ky + dy,
-        );
-        let cols = self.cols[start..].iter().zip(dx).map(
-            #[inline(always)]
-            move |(&x, &dx)| x + kx + dx,
-        );
-        rows.zip(cols)
+            move |((&y, &x), (&dy, &dx))| (y + ky + dy, x + kx + dx),
+        )
     }
 }
 

@@ -111,10 +111,7 @@ impl GroupNorm {
             let Stats { mean, inv_std } = stats[group];
             let (mean, scale, bias) = (T::from_f64(mean), weight[c] * T::from_f64(inv_std), bias[c]);
             let x = &x[index * self.plane..][..self.plane];
-            vectorised(
-                #[inline(always)]
-                || y.extend(x.iter().map(|&x| (x - mean) * scale + bias)),
-            );
+            y.extend(x.iter().map(|&x| (x - mean) * scale + bias));
         })
     }
 
@@ -158,10 +155,7 @@ impl GroupNorm {
             let (mean, shift) = (T::from_f64(mean), T::from_f64(inv_std * grad_mean));
             let slope = T::from_f64(inv_std * inv_std * slope);
             let inputs = x[index * plane..][..plane].iter().zip(&grad[index * plane..][..plane]);
-            vectorised(
-                #[inline(always)]
-                || gx.extend(inputs.map(|(&x, &g)| g * scale - shift - (x - mean) * slope)),
-            );
+            gx.extend(inputs.map(|(&x, &g)| g * scale - shift - (x - mean) * slope));
         });
         Ok([gx, per_channel(|s| s.1), per_channel(|s| s.0)])
     }

@@ -134,14 +134,17 @@ fn compare_lane<T: Real, const N: usize>(line: &[T], _: [u8; N], start: u32, bes
 }
 
 fn compare_groups<T: Real, const N: usize>(groups: &[[T; N]], start: u32, best: &mut [T], arg: &mut [u32]) {
-    vectorised(|| {
-        let mut place = start;
-        for ((group, best), arg) in groups.iter().zip(best).zip(arg) {
-            take_over(group[0], place, best, arg);
-            // A checked sum could stop the loop anywhere, and would not vectorise.
-            place = place.wrapping_add(N as u32);
-        }
-    });
+    vectorised(
+        #[inline(always)]
+        || {
+            let mut place = start;
+            for ((group, best), arg) in groups.iter().zip(&mut *best).zip(&mut *arg) {
+                take_over(group[0], place, best, arg);
+                // A checked sum could stop the loop anywhere, and would not vectorise.
+                place = place.wrapping_add(N as u32);
+            }
+        },
+    );
 }
 
 /// Among equals the first one stays; NaN counts as largest.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{self, CHUNK, gradient_of, slice, slices, vectorised, with_real},
+    cpu::{self, CHUNK, dispatch, gradient_of, slice, slices, with_real},
     exp::Exp,
     node::{Keep, apply2},
 };
@@ -142,7 +142,7 @@ impl<L: PairLoss> ElementWise<L> {
         for start in (i * CHUNK..end).step_by(BLOCK) {
             let out = &mut results[..BLOCK.min(end - start)];
             let streams = streams.elements(start..start + out.len());
-            vectorised(Block { loss: &self.loss, part, scale, streams, out });
+            dispatch(Block { loss: &self.loss, part, scale, streams, out });
             take(out);
         }
     }

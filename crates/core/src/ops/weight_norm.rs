@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{self, Real, gradient_of, slice, slices, vectorised, with_real},
+    cpu::{self, Real, gradient_of, slice, slices, with_real},
     node::{Keep, apply2},
 };
 
@@ -69,10 +69,7 @@ impl WeightNorm {
             for part in piece * parts..piece * parts + out.len() / self.inner {
                 let range = part * self.inner..(part + 1) * self.inner;
                 let (entry, pairs) = (part % self.size, a[range.clone()].iter().zip(&b[range]));
-                vectorised(
-                    #[inline(always)]
-                    || out.extend(pairs.map(|(&a, &b)| f(entry, a, b))),
-                );
+                out.extend(pairs.map(|(&a, &b)| f(entry, a, b)));
             }
         })
     }

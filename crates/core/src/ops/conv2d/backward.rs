@@ -119,8 +119,6 @@ pub(super) fn bias<T: Real>(g: &Geometry, grad: &[T]) -> Vec<T> {
     let (plane, channels) = (g.out_plane(), g.groups * g.co);
     (0..channels)
         .into_par_iter()
-        .map(|c| {
-            (0..g.n).map(|n| cpu::vectorised(|| cpu::sum(&grad[(n * channels + c) * plane..][..plane], |g| g))).sum()
-        })
+        .map(|c| (0..g.n).map(|n| cpu::sum(&grad[(n * channels + c) * plane..][..plane], |g| g)).sum())
         .collect()
 }

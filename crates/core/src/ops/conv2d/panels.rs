@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::cpu::{
     Real,
     product::{padded, panels},
+    vectorised,
 };
 
 use super::geometry::{Geometry, Orientation, Tap};
@@ -179,7 +180,10 @@ impl Gather {
             let start = (first + c) * plane;
             match self {
                 Self::Shift(stretches) => stretches.iter().for_each(|stretch| stretch.write(x, start, rows, width)),
-                Self::Table(table) => crate::cpu::vectorised(|| look_up(table, &x[start..], rows)),
+                Self::Table(table) => vectorised(
+                    #[inline(always)]
+                    || look_up(table, &x[start..], rows),
+                ),
             }
         }
     }
@@ -219,11 +223,14 @@ impl Stretch {
             if from >= 0 && from as usize + self.len <= x.len() {
                 // What lies beyond the edge of a line is another line's, and masked.
                 let x = &x[from as usize..][..self.len];
-                crate::cpu::vectorised(|| {
-                    for ((slot, &x), &seen) in row.iter_mut().zip(x).zip(seen) {
-                        *slot = if seen { x } else { T::zero() };
-                    }
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for ((slot, &x), &seen) in row.iter_mut().zip(x).zip(seen) {
+                            *slot = if seen { x } else { T::zero() };
+                        }
+                    },
+                );
             } else {
                 for ((i, slot), &seen) in row.iter_mut().enumerate().zip(seen) {
                     *slot = if seen { x[(from + i as isize) as usize] } else { T::zero() };
