@@ -8,6 +8,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use sconce_core::{DType, Device, GradStore, Shape, Tensor, Var};
 
 pub use self::config::OptimizerConfig;
@@ -129,12 +130,14 @@ impl Optimizer {
     /// # Errors
     /// As [`Optimizer::step`].
     pub fn step_scaled(&mut self, grads: &GradStore, lr: f64, grad_scale: f64) -> Result<()> {
-        for slot in &mut self.slots {
-            if let Some(grad) = grads.get(&slot.var) {
-                slot.update(self.rule, grad, lr, grad_scale)?;
-            }
-        }
-        Ok(())
+        let rule = self.rule;
+        // All parameters at once: after each one, threads would wait for each other. The first error is the one reported.
+        let results: Vec<Result<()>> = self
+            .slots
+            .par_iter_mut()
+            .filter_map(|slot| grads.get(&slot.var).map(|grad| slot.update(rule, grad, lr, grad_scale)))
+            .collect();
+        results.into_iter().collect()
     }
 
     /// What it updates, sorted by name.
