@@ -237,14 +237,19 @@ impl ResidualBlock {
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
+        let short_cut = match &self.downsample {
+            None => x.clone(),
+            Some((conv, norm)) => norm.forward(&conv.forward(x)?, mode)?,
+        };
         let mut y = x.clone();
         for (i, (conv, norm)) in self.layers.iter().enumerate() {
             y = conv.forward(&y)?;
-            y = if i + 1 < self.layers.len() { norm.forward_relu(&y, mode)? } else { norm.forward(&y, mode)? };
+            y = if i + 1 < self.layers.len() {
+                norm.forward_relu(&y, mode)?
+            } else {
+                norm.forward_add_relu(&y, &short_cut, mode)?
+            };
         }
-        match &self.downsample {
-            None => ops::add_relu(&y, x),
-            Some((conv, norm)) => ops::add_relu(&y, &norm.forward(&conv.forward(x)?, mode)?),
-        }
+        Ok(y)
     }
 }

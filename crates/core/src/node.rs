@@ -34,6 +34,22 @@ pub(crate) enum Keep {
     Output,
     /// Both.
     All,
+    /// The first input, and the result.
+    FirstAndOutput,
+}
+
+impl Keep {
+    fn input(self, i: usize) -> bool {
+        match self {
+            Self::Inputs | Self::All => true,
+            Self::FirstAndOutput => i == 0,
+            Self::Nothing | Self::Output => false,
+        }
+    }
+
+    fn output(self) -> bool {
+        matches!(self, Self::Output | Self::All | Self::FirstAndOutput)
+    }
 }
 
 /// Applies `op` to `x`.
@@ -72,15 +88,13 @@ fn tracked(operation: Operation, keep: Keep, inputs: Vec<Tensor>) -> Result<Tens
         .filter(|(x, _)| x.track_op())
         .map(|(x, producer)| producer.as_ref().map_or(x, |producer| &producer.token).clone())
         .collect();
-    let stand_in = |(x, producer): (&Tensor, &Option<Arc<Producer>>)| match producer {
-        Some(producer) if !matches!(keep, Keep::Inputs | Keep::All) && x.rank() > 0 => {
-            producer.token.broadcast_as(x.shape())
-        }
+    let stand_in = |(i, (x, producer)): (usize, (&Tensor, &Option<Arc<Producer>>))| match producer {
+        Some(producer) if !keep.input(i) && x.rank() > 0 => producer.token.broadcast_as(x.shape()),
         _ => Ok(x.clone()),
     };
     let node = Arc::new(Node {
         operation,
-        inputs: inputs.iter().zip(&producers_of).map(stand_in).collect::<Result<_>>()?,
+        inputs: inputs.iter().zip(&producers_of).enumerate().map(stand_in).collect::<Result<_>>()?,
         producers: producers_of.into_iter().map(|producer| producer.map(|p| p.node.clone())).collect(),
         y: OnceLock::new(),
         gradient: Mutex::new(None),
@@ -94,11 +108,7 @@ fn tracked(operation: Operation, keep: Keep, inputs: Vec<Tensor>) -> Result<Tens
     let producer = Arc::new(Producer { node: node.clone(), token: token.clone(), y: OnceLock::new() });
     let y = token.apply_op1(Outcome { producer: producer.clone(), inputs: Mutex::new(inputs) })?;
     // Without its history, which holds the node.
-    let kept = if matches!(keep, Keep::Output | Keep::All) || y.rank() == 0 {
-        y.detach()
-    } else {
-        token.detach().broadcast_as(y.shape())?
-    };
+    let kept = if keep.output() || y.rank() == 0 { y.detach() } else { token.detach().broadcast_as(y.shape())? };
     node.y.get_or_init(|| kept);
     producer.y.get_or_init(|| y.id());
     producers().insert(y.id(), Arc::downgrade(&producer));

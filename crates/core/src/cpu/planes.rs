@@ -24,24 +24,28 @@ impl Planes {
         (0..n).map(move |i| &x[(i * channels + c) * plane..][..plane])
     }
 
-    /// Runs `f` for every channel, in parallel, and returns what it gives and the values that it writes, plane by plane.
-    pub(crate) fn build<T: Real, R: Send>(&self, f: impl Fn(usize, &mut Writer<T>) -> R + Sync) -> (Vec<T>, Vec<R>) {
+    /// Runs `f` for every channel, in parallel, and returns the `K` tensors that it writes, plane by plane, and what it gives.
+    pub(crate) fn build<T: Real, R: Send, const K: usize>(
+        &self,
+        f: impl Fn(usize, &mut [Writer<T>; K]) -> R + Sync,
+    ) -> ([Vec<T>; K], Vec<R>) {
         let len = self.n * self.channels * self.plane;
-        let mut values = Vec::with_capacity(len);
-        let target = Target::uninit(&mut values.spare_capacity_mut()[..len], self.plane);
+        let mut values: [Vec<T>; K] = std::array::from_fn(|_| Vec::with_capacity(len));
+        let targets = values.each_mut().map(|v| Target::uninit(&mut v.spare_capacity_mut()[..len], self.plane));
         let together = (TASK / (self.n * self.plane)).max(1);
         let results = (0..self.channels)
             .into_par_iter()
             .with_min_len(together)
-            .map(|c| {
-                let mut writer = Writer { planes: *self, target, channel: c, written: 0 };
-                let result = f(c, &mut writer);
-                assert_eq!(writer.written, self.n, "a kernel left a plane of its output unwritten");
+            .map(|channel| {
+                let mut writers = targets.map(|target| Writer { planes: *self, target, channel, written: 0 });
+                let result = f(channel, &mut writers);
+                let complete = writers.iter().all(|writer| writer.written == self.n);
+                assert!(complete, "a kernel left a plane of its output unwritten");
                 result
             })
             .collect();
         // SAFETY: each channel has written all of its planes, as just asserted.
-        unsafe { values.set_len(len) };
+        values.iter_mut().for_each(|values| unsafe { values.set_len(len) });
         (values, results)
     }
 }
@@ -64,5 +68,14 @@ impl<T: Copy> Writer<T> {
         let slots = unsafe { std::slice::from_raw_parts_mut(at.cast::<MaybeUninit<T>>(), plane) };
         fill(slots, values);
         self.written += 1;
+    }
+
+    /// The plane of `image`, which has been written.
+    pub(crate) fn written(&self, image: usize) -> &[T] {
+        assert!(image < self.written);
+        let Planes { channels, plane, .. } = self.planes;
+        let at = self.target.pointer((image * channels + self.channel) * plane, plane);
+        // SAFETY: the vector is alive, `plane` has written all of this plane, and only this writer could write it again.
+        unsafe { std::slice::from_raw_parts(at, plane) }
     }
 }

@@ -85,7 +85,15 @@ impl BatchNorm2d {
         self.apply(x, mode, Activation::Relu)
     }
 
-    fn apply(&self, x: &Tensor, mode: Mode, activation: Activation) -> Result<Tensor> {
+    /// [`Self::forward`], the sum with `residual` and a ReLU in one pass: the end of a residual block.
+    ///
+    /// # Errors
+    /// As [`Self::forward`], and if the shapes differ.
+    pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.apply(x, mode, Activation::AddRelu(residual))
+    }
+
+    fn apply(&self, x: &Tensor, mode: Mode, activation: Activation<'_>) -> Result<Tensor> {
         let Self { weight, bias, running_mean, running_var, .. } = self;
         if mode == Mode::Eval || self.kind == BatchNormKind::Frozen {
             return ops::batch_norm_eval(x, weight, bias, (running_mean, running_var), EPS, activation);

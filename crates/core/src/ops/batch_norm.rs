@@ -14,13 +14,15 @@ use super::activation::positive_part;
 const NAME: &str = "batch_norm";
 
 /// What follows the normalisation in the same pass over the data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Activation<'a> {
     /// Nothing.
     #[default]
     None,
     /// A ReLU.
     Relu,
+    /// The sum with a tensor of the same shape, then a ReLU: the end of a residual block (He et al., 2016).
+    AddRelu(&'a Tensor),
 }
 
 /// The running statistics that [`batch_norm_train`] updates in place.
@@ -51,7 +53,7 @@ pub fn batch_norm_train(
     bias: &Tensor,
     running: &RunningStats<'_>,
     eps: f64,
-    activation: Activation,
+    activation: Activation<'_>,
 ) -> Result<Tensor> {
     let planes = planes(x, &[weight, bias, running.mean, running.var])?;
     let per_channel = planes.n * planes.plane;
@@ -59,8 +61,8 @@ pub fn batch_norm_train(
         return Err(Error::argument(NAME, "x", x.dims(), "more than one value per channel when training"));
     }
     let stats = Arc::new(OnceLock::new());
-    let op = BatchNorm { planes, eps, activation, batch_stats: true, stats: stats.clone() };
-    let y = apply3([&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?], Keep::Inputs, op)?;
+    let y = BatchNorm { planes, eps, relu: false, batch_stats: true, stats: stats.clone() }
+        .apply(x, weight, bias, activation)?;
     if let Some(stats) = stats.get() {
         let n = per_channel as f64;
         let update =
@@ -86,13 +88,12 @@ pub fn batch_norm_eval(
     bias: &Tensor,
     (mean, var): (&Tensor, &Tensor),
     eps: f64,
-    activation: Activation,
+    activation: Activation<'_>,
 ) -> Result<Tensor> {
     let planes = planes(x, &[weight, bias, mean, var])?;
     let host = |t: &Tensor| t.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
     let stats = Arc::new(OnceLock::from(Stats { mean: host(mean)?, var: host(var)? }));
-    let op = BatchNorm { planes, eps, activation, batch_stats: false, stats };
-    Ok(apply3([&x.contiguous()?, &weight.contiguous()?, &bias.contiguous()?], Keep::Inputs, op)?)
+    BatchNorm { planes, eps, relu: false, batch_stats: false, stats }.apply(x, weight, bias, activation)
 }
 
 /// Mean and biased variance of each channel.
@@ -121,7 +122,7 @@ fn planes(x: &Tensor, per_channel: &[&Tensor]) -> Result<Planes> {
 struct BatchNorm {
     planes: Planes,
     eps: f64,
-    activation: Activation,
+    relu: bool,
     /// Whether the statistics are the batch's own, so that gradients pass through them.
     batch_stats: bool,
     stats: Arc<OnceLock<Stats>>,
@@ -147,6 +148,21 @@ impl<T: Real> Channel<T> {
 const PART: usize = 1 << 12;
 
 impl BatchNorm {
+    fn apply(self, x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation<'_>) -> Result<Tensor> {
+        let (x, relu) = (x.contiguous()?, matches!(activation, Activation::Relu));
+        let Activation::AddRelu(residual) = activation else {
+            let op = Self { relu, ..self };
+            return Ok(apply3([&x, &weight.contiguous()?, &bias.contiguous()?], Keep::Inputs, op)?);
+        };
+        if residual.shape() != x.shape() {
+            let expected = format!("the shape of x, {:?}", x.dims());
+            return Err(Error::argument(NAME, "the tensor to add", residual.dims(), expected));
+        }
+        // Candle has room for three inputs.
+        let affine = Tensor::stack(&[weight, bias], 0)?; // (2, C)
+        Ok(apply3([&x, &affine, &residual.contiguous()?], Keep::FirstAndOutput, Residual(self))?)
+    }
+
     fn per_channel(&self) -> f64 {
         (self.planes.n * self.planes.plane) as f64
     }
@@ -177,15 +193,21 @@ impl BatchNorm {
         Channel { mean: T::from_f64(mean), scale: weight * T::from_f64(self.inv_std(var)), shift: bias }
     }
 
-    fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T]) -> Vec<T> {
+    fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T], residual: Option<&[T]>) -> Vec<T> {
         let given = self.stats.get();
-        let (y, stats) = self.planes.build(|c, y| {
+        let ([y], stats) = self.planes.build(|c, [y]| {
             let stats = given.map_or_else(|| self.statistics(x, c), |s| (s.mean[c], s.var[c]));
             let channel = self.channel(stats, weight[c], bias[c]);
+            if let Some(residual) = residual {
+                for (x, r) in self.planes.of(x, c).zip(self.planes.of(residual, c)) {
+                    y.plane(x.iter().zip(r).map(|(&x, &r)| positive_part(channel.apply(x) + r)));
+                }
+                return stats;
+            }
             for plane in self.planes.of(x, c) {
-                match self.activation {
-                    Activation::None => y.plane(plane.iter().map(|&x| channel.apply(x))),
-                    Activation::Relu => y.plane(plane.iter().map(|&x| positive_part(channel.apply(x)))),
+                match self.relu {
+                    false => y.plane(plane.iter().map(|&x| channel.apply(x))),
+                    true => y.plane(plane.iter().map(|&x| positive_part(channel.apply(x)))),
                 }
             }
             stats
@@ -211,9 +233,7 @@ impl BatchNorm {
         let Some(stats) = self.stats.get() else {
             candle_core::bail!("{NAME}: backward before forward");
         };
-        let n = T::from_f64(self.per_channel());
-        let (gx, sums): (_, Vec<(T, T)>) = self.planes.build(|c, gx| {
-            let inv_std = self.inv_std(stats.var[c]);
+        let ([gx], sums): (_, Vec<(T, T)>) = self.planes.build(|c, [gx]| {
             let channel = self.channel((stats.mean[c], stats.var[c]), weight[c], bias[c]);
             let passed = |x: T, g: T| if !RELU || channel.apply(x) > T::zero() { g } else { T::zero() };
             let (mut sum, mut dot) = (0.0, 0.0);
@@ -225,20 +245,73 @@ impl BatchNorm {
                 sum += s.to_f64();
                 dot += d.to_f64();
             }
-            let (sum, dot) = (T::from_f64(sum), T::from_f64(dot * inv_std));
-            let (grad_mean, slope) =
-                if self.batch_stats { (sum / n, dot * T::from_f64(inv_std) / n) } else { (T::zero(), T::zero()) };
+            let slopes = self.slopes(stats, c, sum, dot);
             for (x, g) in self.planes.of(x, c).zip(self.planes.of(grad, c)) {
-                gx.plane(
-                    x.iter()
-                        .zip(g)
-                        .map(|(&x, &g)| channel.scale * (passed(x, g) - grad_mean - (x - channel.mean) * slope)),
-                );
+                gx.plane(x.iter().zip(g).map(|(&x, &g)| slopes.apply(channel, x, passed(x, g))));
             }
-            (dot, sum)
+            (slopes.dot, slopes.sum)
         });
         let (gw, gb) = sums.into_iter().unzip();
         Ok([gx, gw, gb])
+    }
+
+    /// The gradients of x, of weight and bias one after the other, and of the residual, by the result.
+    fn backward_residual<T: Real>(
+        &self,
+        x: &[T],
+        affine: &[T],
+        y: &[T],
+        grad: &[T],
+    ) -> candle_core::Result<[Vec<T>; 3]> {
+        let Some(stats) = self.stats.get() else {
+            candle_core::bail!("{NAME}: backward before forward");
+        };
+        let (weight, bias) = affine.split_at(self.planes.channels);
+        let ([gx, gr], sums): (_, Vec<(T, T)>) = self.planes.build(|c, [gx, gr]| {
+            let channel = self.channel((stats.mean[c], stats.var[c]), weight[c], bias[c]);
+            let (mut sum, mut dot) = (0.0, 0.0);
+            let inputs = self.planes.of(x, c).zip(self.planes.of(y, c)).zip(self.planes.of(grad, c));
+            for (image, ((x, y), g)) in inputs.enumerate() {
+                gr.plane(y.iter().zip(g).map(|(&y, &g)| if y > T::zero() { g } else { T::zero() }));
+                let [s, d] = cpu::sums(x, gr.written(image), |x, g| [g, g * (x - channel.mean)]);
+                sum += s.to_f64();
+                dot += d.to_f64();
+            }
+            let slopes = self.slopes(stats, c, sum, dot);
+            for (image, x) in self.planes.of(x, c).enumerate() {
+                gx.plane(x.iter().zip(gr.written(image)).map(|(&x, &g)| slopes.apply(channel, x, g)));
+            }
+            (slopes.dot, slopes.sum)
+        });
+        let (mut affine, gb): (Vec<T>, Vec<T>) = sums.into_iter().unzip();
+        affine.extend(gb);
+        Ok([gx, affine, gr])
+    }
+
+    /// What the sums of `g` and of `g · (x − mean)` say of channel `c`.
+    fn slopes<T: Real>(&self, stats: &Stats, c: usize, sum: f64, dot: f64) -> Slopes<T> {
+        let (n, inv_std) = (T::from_f64(self.per_channel()), self.inv_std(stats.var[c]));
+        let (sum, dot) = (T::from_f64(sum), T::from_f64(dot * inv_std));
+        let (grad_mean, slope) =
+            if self.batch_stats { (sum / n, dot * T::from_f64(inv_std) / n) } else { (T::zero(), T::zero()) };
+        Slopes { sum, dot, grad_mean, slope }
+    }
+}
+
+/// The gradients of a channel's bias and weight, and what they take from that of x.
+#[derive(Clone, Copy)]
+struct Slopes<T> {
+    sum: T,
+    dot: T,
+    grad_mean: T,
+    slope: T,
+}
+
+impl<T: Real> Slopes<T> {
+    /// The gradient of `x`, given that of the normalised output.
+    #[inline(always)]
+    fn apply(self, channel: Channel<T>, x: T, g: T) -> T {
+        channel.scale * (g - self.grad_mean - (x - channel.mean) * self.slope)
     }
 }
 
@@ -257,7 +330,7 @@ impl CustomOp3 for BatchNorm {
         bl: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         with_real!(NAME, x.dtype(), T => {
-            let y = self.forward::<T>(slice(NAME, x, xl)?, slice(NAME, w, wl)?, slice(NAME, b, bl)?);
+            let y = self.forward::<T>(slice(NAME, x, xl)?, slice(NAME, w, wl)?, slice(NAME, b, bl)?, None);
             Ok((T::to_cpu_storage_owned(y), xl.shape().clone()))
         })
     }
@@ -273,12 +346,54 @@ impl CustomOp3 for BatchNorm {
         let grad = grad.contiguous()?;
         with_real!(NAME, grad.dtype(), T => {
             slices!(NAME, T, xs = x, ws = w, bs = b, gs = grad);
-            let [gx, gw, gb] = match self.activation {
-                Activation::None => self.backward::<false, T>(xs, (ws, bs), gs)?,
-                Activation::Relu => self.backward::<true, T>(xs, (ws, bs), gs)?,
+            let [gx, gw, gb] = match self.relu {
+                false => self.backward::<false, T>(xs, (ws, bs), gs)?,
+                true => self.backward::<true, T>(xs, (ws, bs), gs)?,
             };
             let wanted = |values: Vec<T>, of: &Tensor| gradient_of(of, of.track_op().then_some(values));
             Ok((wanted(gx, x)?, wanted(gw, w)?, wanted(gb, b)?))
+        })
+    }
+}
+
+/// Batch normalisation, the sum with a residual, and a ReLU: of x, weight and bias one after the other, and the residual.
+struct Residual(BatchNorm);
+
+impl CustomOp3 for Residual {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        xl: &Layout,
+        a: &CpuStorage,
+        al: &Layout,
+        r: &CpuStorage,
+        rl: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        with_real!(NAME, x.dtype(), T => {
+            let (weight, bias) = slice::<T>(NAME, a, al)?.split_at(self.0.planes.channels);
+            let y = self.0.forward::<T>(slice(NAME, x, xl)?, weight, bias, Some(slice(NAME, r, rl)?));
+            Ok((T::to_cpu_storage_owned(y), xl.shape().clone()))
+        })
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        affine: &Tensor,
+        residual: &Tensor,
+        y: &Tensor,
+        grad: &Tensor,
+    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        with_real!(NAME, grad.dtype(), T => {
+            slices!(NAME, T, xs = x, affines = affine, ys = y, gs = grad);
+            let [gx, ga, gr] = self.0.backward_residual::<T>(xs, affines, ys, gs)?;
+            let wanted = |values: Vec<T>, of: &Tensor| gradient_of(of, of.track_op().then_some(values));
+            Ok((wanted(gx, x)?, wanted(ga, affine)?, wanted(gr, residual)?))
         })
     }
 }

@@ -201,6 +201,29 @@ fn dropout_keeps_the_mean_and_repeats_with_its_stream() {
 }
 
 #[test]
+fn batch_norm_adds_a_residual_as_the_operations_apart_do() {
+    let (x, residual) = (normal(1, &[3, 4, 5, 6]), normal(2, &[3, 4, 5, 6]));
+    let (weight, bias) = (normal(3, &[4]), normal(4, &[4]));
+    let run = |together: bool| {
+        let vars = [&x, &weight, &bias, &residual].map(|t| Var::from_tensor(t).unwrap());
+        let [x, weight, bias, residual] = &vars;
+        let statistics = RunningStats { mean: &normal(5, &[4]), var: &normal(6, &[4]), momentum: 0.1 };
+        let norm = |activation| ops::batch_norm_train(x, weight, bias, &statistics, 1e-5, activation).unwrap();
+        let y = match together {
+            true => norm(Activation::AddRelu(residual)),
+            false => ops::add_relu(&norm(Activation::None), residual).unwrap(),
+        };
+        let grads = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+        let gradients = vars.each_ref().map(|v| flat(grads.get(v).unwrap()));
+        (flat(&y), gradients, flat(statistics.mean), flat(statistics.var))
+    };
+    assert_eq!(run(true), run(false));
+    let running = RunningStats { mean: &bias, var: &bias, momentum: 0.1 };
+    let wrong = ops::batch_norm_train(&x, &weight, &bias, &running, 1e-5, Activation::AddRelu(&weight));
+    assert!(matches!(wrong, Err(Error::Argument { .. })), "{wrong:?}");
+}
+
+#[test]
 fn batch_norm_updates_running_statistics_as_pytorch() {
     let x = Tensor::new(&[[1.0f64], [3.0], [8.0]], &Device::Cpu).unwrap();
     let one = |v: f64| Tensor::new(&[v], &Device::Cpu).unwrap();

@@ -49,6 +49,11 @@ fn batch_norm() {
             });
             let (mean, var) = (normal(4, &[c]), normal(5, &[c]).sqr().unwrap());
             check_gradients(&inputs, |t| ops::batch_norm_eval(&t[0], &t[1], &t[2], (&mean, &var), 1e-5, activation));
+            let inputs = [&inputs[..], &[normal(6, x)]].concat();
+            check_gradients(&inputs, |t| {
+                let running = RunningStats { mean: &zeros(), var: &zeros(), momentum: 0.1 };
+                ops::batch_norm_train(&t[0], &t[1], &t[2], &running, 1e-5, Activation::AddRelu(&t[3]))
+            });
         }
     }
 }
