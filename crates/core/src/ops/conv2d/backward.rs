@@ -16,10 +16,14 @@ use super::{
 
 /// The weights of each group with inputs and outputs exchanged, for kernels of one element.
 pub(super) fn exchanged<T: Real>(g: &Geometry, weight: &[T]) -> Vec<T> {
+    /// Inputs that one task exchanges.
+    const INPUTS: usize = 64;
     let len = g.co * g.ci;
     let mut out = vec![T::zero(); weight.len()];
     for (from, to) in weight.chunks_exact(len).zip(out.chunks_exact_mut(len)) {
-        transpose(from, g.ci, (g.co, g.ci), to, g.co);
+        to.par_chunks_mut(INPUTS * g.co).enumerate().for_each(|(i, to)| {
+            transpose(&from[i * INPUTS..], g.ci, (g.co, to.len() / g.co), to, g.co);
+        });
     }
     out
 }

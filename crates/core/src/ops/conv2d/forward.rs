@@ -82,7 +82,11 @@ impl<T: Real> Products<'_, T> {
                 unsafe { self.rows(group, rows, channels.clone(), (&gathers, matrix), to, write) };
             });
         }
-        for row in 0..g.co {
+        if together == 0 && self.bias.is_none() {
+            return;
+        }
+        let product = &*product;
+        each(parallel, g.co, |row| {
             let bias = self.bias.map(|bias| bias[group * g.co + row]);
             for (image, columns) in block.images() {
                 let place = self.place(group, block, image, row);
@@ -95,7 +99,7 @@ impl<T: Real> Products<'_, T> {
                     unsafe { place.slice(columns.len()) }.iter_mut().for_each(|y| *y += bias);
                 }
             }
-        }
+        });
     }
 
     /// Where the block's part of `row` of an image begins.
