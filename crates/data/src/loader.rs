@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use sconce_core::{Batches, Position, Rng};
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ pub struct Loader<S: Source> {
     /// The batch that is returned next.
     next: Position,
     /// What the workers make, from `next` on.
-    in_flight: VecDeque<mpsc::Receiver<Vec<Result<S::Item>>>>,
+    in_flight: VecDeque<InFlight<S>>,
     /// The first batch behind those.
     ahead: Position,
     /// Tells the workers that nobody waits for them any more.
@@ -114,30 +114,37 @@ impl<S: Source> Loader<S> {
     }
 
     /// Keeps the workers, if there are any, at `n_batches` from the next one on.
+    ///
+    /// Each sample is a task of its own, in the order in which they are needed: a task that waited for others would meanwhile
+    /// begin with later batches, and be late with its own.
     fn fill(&mut self, n_batches: usize) {
         while self.pool.is_some() && self.in_flight.len() < n_batches {
-            let task = self.task(self.ahead);
-            let (sender, receiver) = mpsc::channel();
+            let samples = self.samples(self.ahead);
+            let (sender, items) = mpsc::channel();
+            let n = samples.len();
             if let Some(pool) = &self.pool {
-                // Nobody receives what became stale.
-                pool.spawn_fifo(move || drop(task.run_in_pool().map(|items| sender.send(items))));
+                for (place, sample) in samples.enumerate() {
+                    let (sender, is_stale) = (sender.clone(), Arc::clone(&self.is_stale));
+                    pool.spawn_fifo(move || {
+                        if !is_stale.load(Ordering::Relaxed) {
+                            // What became stale meanwhile has no receiver.
+                            let _ = sender.send((place, sample.fetch()));
+                        }
+                    });
+                }
             }
-            self.in_flight.push_back(receiver);
+            self.in_flight.push_back(InFlight { items, n });
             self.ahead = self.after(self.ahead);
         }
     }
 
-    fn task(&mut self, position: Position) -> Task<S> {
+    /// The samples of the batch at `position`.
+    fn samples(&mut self, position: Position) -> impl ExactSizeIterator<Item = Sample<S>> + use<S> {
         let order = self.order(position.epoch);
         let first = position.batch * self.config.batch_size;
         let last = (first + self.config.batch_size).min(order.len());
-        Task {
-            source: Arc::clone(&self.source),
-            indices: order[first..last].to_vec(),
-            epoch: position.epoch,
-            seed: self.config.seed,
-            is_stale: Arc::clone(&self.is_stale),
-        }
+        let (source, epoch, seed) = (Arc::clone(&self.source), position.epoch, self.config.seed);
+        (first..last).map(move |i| Sample { source: Arc::clone(&source), index: order[i], epoch, seed })
     }
 
     fn order(&mut self, epoch: usize) -> Arc<[usize]> {
@@ -202,11 +209,9 @@ impl<S: Source> Batches for Loader<S> {
         // While the caller waits for this batch, and then uses it, the workers make those behind it.
         self.fill(self.config.prefetch.saturating_add(1));
         let items = match self.in_flight.pop_front() {
-            Some(batch) => {
-                batch.recv().map_err(|_| DataError::Panicked { message: "a loader thread ended".to_owned() })
-            }
+            Some(batch) => batch.wait(),
             None => {
-                let items = self.task(self.next).run();
+                let items = self.samples(self.next).map(|sample| sample.fetch()).collect();
                 self.ahead = self.after(self.ahead);
                 Ok(items)
             }
@@ -223,34 +228,39 @@ impl<S: Source> Drop for Loader<S> {
     }
 }
 
-/// The making of one batch.
-struct Task<S> {
-    source: Arc<S>,
-    indices: Vec<usize>,
-    epoch: usize,
-    seed: u64,
-    is_stale: Arc<AtomicBool>,
+/// A batch that the workers make: `n` items, each with its place.
+struct InFlight<S: Source> {
+    items: mpsc::Receiver<(usize, Result<S::Item>)>,
+    n: usize,
 }
 
-impl<S: Source> Task<S> {
-    fn run(&self) -> Vec<Result<S::Item>> {
-        self.indices.iter().map(|&index| self.fetch(index)).collect()
+impl<S: Source> InFlight<S> {
+    /// All results, not the first error met: which one that is would depend on the threads.
+    fn wait(self) -> Result<Vec<Result<S::Item>>> {
+        let mut items: Vec<_> = self.items.into_iter().collect();
+        if items.len() < self.n {
+            return Err(DataError::Panicked { message: "a loader thread ended".to_owned() });
+        }
+        items.sort_unstable_by_key(|&(place, _)| place);
+        Ok(items.into_iter().map(|(_, item)| item).collect())
     }
+}
 
-    /// The samples, side by side in the pool that this runs in, or none if nobody waits for them any more.
-    ///
-    /// All results are kept, not the first error met: which one that is would depend on the threads.
-    fn run_in_pool(&self) -> Option<Vec<Result<S::Item>>> {
-        let fetch = |&index: &usize| (!self.is_stale.load(Ordering::Relaxed)).then(|| self.fetch(index));
-        self.indices.par_iter().map(fetch).collect()
-    }
+/// A sample of an epoch.
+struct Sample<S> {
+    source: Arc<S>,
+    index: usize,
+    epoch: usize,
+    seed: u64,
+}
 
-    fn fetch(&self, index: usize) -> Result<S::Item> {
-        let mut rng = Rng::keyed(self.seed, "augmentation", [self.epoch as u64, index as u64]);
+impl<S: Source> Sample<S> {
+    fn fetch(&self) -> Result<S::Item> {
+        let mut rng = Rng::keyed(self.seed, "augmentation", [self.epoch as u64, self.index as u64]);
         // A source is only read here; if it panics half way, the caller learns it and decides.
-        catch_unwind(AssertUnwindSafe(|| self.source.fetch(index, &mut rng)))
+        catch_unwind(AssertUnwindSafe(|| self.source.fetch(self.index, &mut rng)))
             .unwrap_or_else(|panic| Err(DataError::Panicked { message: panic_message(&*panic) }))
-            .map_err(|source| DataError::Sample { index, source: Box::new(source) })
+            .map_err(|source| DataError::Sample { index: self.index, source: Box::new(source) })
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     error::Error as _,
     sync::{
-        Arc,
+        Arc, Condvar, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -218,31 +218,49 @@ fn a_caller_in_a_one_thread_pool_does_not_wait_for_itself() {
 
 #[test]
 fn dropping_a_loader_stops_its_workers() {
-    // Many batches ahead of a slow source: if the drop waited for them, or the workers went on, all would be fetched.
-    struct Slow(Arc<AtomicUsize>);
-    impl Source for Slow {
+    const BATCH: usize = 10;
+    const WORKERS: usize = 2;
+    /// Behind the first batch, samples are only there once the loader is gone.
+    struct Gate {
+        n_fetched: AtomicUsize,
+        is_gone: Mutex<bool>,
+        changed: Condvar,
+    }
+    struct Gated(Arc<Gate>);
+    impl Source for Gated {
         type Item = ();
         type Batch = ();
         fn len(&self) -> usize {
             100_000
         }
-        fn fetch(&self, _: usize, _: &mut Rng) -> Result<()> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            std::thread::sleep(std::time::Duration::from_millis(1));
+        fn fetch(&self, index: usize, _: &mut Rng) -> Result<()> {
+            let Gate { n_fetched, is_gone, changed } = &*self.0;
+            n_fetched.fetch_add(1, Ordering::Relaxed);
+            let is_gone = is_gone.lock().unwrap();
+            let _wait = changed.wait_while(is_gone, |is_gone| index >= BATCH && !*is_gone).unwrap();
             Ok(())
         }
         fn collate(&self, _: Vec<()>) -> Result<()> {
             Ok(())
         }
     }
-    let n_fetched = Arc::new(AtomicUsize::new(0));
-    let config = LoaderConfig { batch_size: 10, workers: 2, prefetch: 9_999, ..LoaderConfig::default() };
-    let mut loader = Loader::new(Slow(Arc::clone(&n_fetched)), config).unwrap();
+    let gate = Arc::new(Gate { n_fetched: AtomicUsize::new(0), is_gone: Mutex::new(false), changed: Condvar::new() });
+    let config = LoaderConfig {
+        batch_size: BATCH,
+        workers: WORKERS,
+        prefetch: 9_999,
+        shuffle: false,
+        ..LoaderConfig::default()
+    };
+    let mut loader = Loader::new(Gated(Arc::clone(&gate)), config).unwrap();
     loader.next_batch().unwrap();
     drop(loader);
-    // The workers hold the counter until they have ended.
-    while Arc::strong_count(&n_fetched) > 1 {
+    *gate.is_gone.lock().unwrap() = true;
+    gate.changed.notify_all();
+    // The workers hold the gate until they have ended.
+    while Arc::strong_count(&gate) > 1 {
         std::thread::yield_now();
     }
-    assert!(n_fetched.load(Ordering::Relaxed) < 50_000);
+    // The first batch came although 9,999 wait behind it, and each worker ends with the sample that it was at.
+    assert!(gate.n_fetched.load(Ordering::Relaxed) <= BATCH + WORKERS);
 }
