@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::backward::hand_over;
 
+pub(crate) mod formula;
 pub(crate) mod planes;
 pub(crate) mod product;
 mod real;
@@ -192,55 +193,6 @@ macro_rules! kernel {
     };
 }
 pub(crate) use kernel;
-
-/// Sums are taken in so many lanes, which the compiler turns into vectors.
-const LANES: usize = 16;
-
-/// `Σ f(x)`.
-pub(crate) fn sum<T: Real>(x: &[T], f: impl Fn(T) -> T) -> T {
-    let [sum] = sums(x, x, |x, _| [f(x)]);
-    sum
-}
-
-/// `Σ f(a, b)` over two slices of one length, for each of the `N` values of `f`.
-pub(crate) fn sums<T: Real, const N: usize>(a: &[T], b: &[T], f: impl Fn(T, T) -> [T; N]) -> [T; N] {
-    pulp::Arch::new().dispatch(Sums { a, b, f })
-}
-
-struct Sums<'a, T, F> {
-    a: &'a [T],
-    b: &'a [T],
-    f: F,
-}
-
-impl<T: Real, F: Fn(T, T) -> [T; N], const N: usize> WithSimd for Sums<'_, T, F> {
-    type Output = [T; N];
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> [T; N] {
-        let mut lanes = [[T::zero(); LANES]; N];
-        let (a, a_tail) = self.a.as_chunks::<LANES>();
-        let (b, b_tail) = self.b.as_chunks::<LANES>();
-        for (a, b) in a.iter().zip(b) {
-            for i in 0..LANES {
-                let values = (self.f)(a[i], b[i]);
-                for j in 0..N {
-                    lanes[j][i] += values[j];
-                }
-            }
-        }
-        let mut sums = [T::zero(); N];
-        for (&a, &b) in a_tail.iter().zip(b_tail) {
-            for (sum, value) in sums.iter_mut().zip((self.f)(a, b)) {
-                *sum += value;
-            }
-        }
-        for (sum, lanes) in sums.iter_mut().zip(lanes) {
-            *sum = lanes.iter().copied().sum::<T>() + *sum;
-        }
-        sums
-    }
-}
 
 /// Writes `values` to as many `slots`, compiled as [`dispatch`] says.
 fn fill<T>(slots: &mut [MaybeUninit<T>], values: impl Iterator<Item = T>) {

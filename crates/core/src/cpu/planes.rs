@@ -1,10 +1,11 @@
 //! Work on the planes of one channel of all images, `(N, C, plane)`, at a time.
 
-use std::mem::MaybeUninit;
-
 use rayon::prelude::*;
 
-use super::{Real, Target, fill};
+use super::{
+    Real, Target,
+    formula::{self, Formula, Itself, Pieces, long_sums},
+};
 
 /// `(N, C, plane)`.
 #[derive(Clone, Copy, Debug)]
@@ -18,64 +19,55 @@ pub(crate) struct Planes {
 const TASK: usize = 1 << 12;
 
 impl Planes {
-    /// The planes of channel `c`, image by image.
-    pub(crate) fn of<'a, T>(&self, x: &'a [T], c: usize) -> impl Iterator<Item = &'a [T]> + Clone + use<'a, T> {
+    /// The planes of channel `c`.
+    pub(crate) fn of(&self, c: usize) -> Pieces {
         let Self { n, channels, plane } = *self;
-        (0..n).map(move |i| &x[(i * channels + c) * plane..][..plane])
+        Pieces { first: c * plane, stride: channels * plane, len: plane, n }
     }
 
-    /// Runs `f` for every channel, in parallel, and returns the `K` tensors that it writes, plane by plane, and what it gives.
-    pub(crate) fn build<T: Real, R: Send, const K: usize>(
+    /// The sum of each channel.
+    pub(crate) fn sums<T: Real>(&self, x: &[T]) -> Vec<T> {
+        let sum = |channel| {
+            let [sum] = long_sums(self.of(channel), [x], Itself);
+            T::from_f64(sum)
+        };
+        (0..self.channels).into_par_iter().map(sum).collect()
+    }
+
+    /// Runs `f` for every channel, in parallel, and returns the `O` tensors that it writes and what it gives.
+    pub(crate) fn build<T: Real, R: Send, const O: usize>(
         &self,
-        f: impl Fn(usize, &mut [Writer<T>; K]) -> R + Sync,
-    ) -> ([Vec<T>; K], Vec<R>) {
+        f: impl Fn(usize, Writer<T, O>) -> (Written<O>, R) + Sync,
+    ) -> ([Vec<T>; O], Vec<R>) {
         let len = self.n * self.channels * self.plane;
-        let mut values: [Vec<T>; K] = std::array::from_fn(|_| Vec::with_capacity(len));
-        let targets = values.each_mut().map(|v| Target::uninit(&mut v.spare_capacity_mut()[..len], self.plane));
+        let mut values: [Vec<T>; O] = std::array::from_fn(|_| Vec::with_capacity(len));
+        let outputs = values.each_mut().map(|v| Target::uninit(&mut v.spare_capacity_mut()[..len], self.plane));
         let together = (TASK / (self.n * self.plane)).max(1);
         let results = (0..self.channels)
             .into_par_iter()
             .with_min_len(together)
-            .map(|channel| {
-                let mut writers = targets.map(|target| Writer { planes: *self, target, channel, written: 0 });
-                let result = f(channel, &mut writers);
-                let complete = writers.iter().all(|writer| writer.written == self.n);
-                assert!(complete, "a kernel left a plane of its output unwritten");
-                result
-            })
+            .map(|channel| f(channel, Writer { pieces: self.of(channel), outputs }).1)
             .collect();
-        // SAFETY: each channel has written all of its planes, as just asserted.
+        // SAFETY: each channel has written all of its planes: nothing else gives a `Written`.
         values.iter_mut().for_each(|values| unsafe { values.set_len(len) });
         (values, results)
     }
 }
 
-/// Writes the planes of one channel, one after the other.
-pub(crate) struct Writer<T> {
-    planes: Planes,
-    target: Target<T>,
-    channel: usize,
-    written: usize,
+/// Writes the planes of one channel of `O` tensors.
+pub(crate) struct Writer<T, const O: usize> {
+    pieces: Pieces,
+    outputs: [Target<T>; O],
 }
 
-impl<T: Copy> Writer<T> {
-    /// Writes the next image's plane.
-    pub(crate) fn plane(&mut self, values: impl ExactSizeIterator<Item = T>) {
-        let Planes { n, channels, plane } = self.planes;
-        assert!(self.written < n && values.len() == plane);
-        let at = self.target.pointer((self.written * channels + self.channel) * plane, plane);
-        // SAFETY: the vector is alive; this plane of it is this channel's, and this writer the channel's only one.
-        let slots = unsafe { std::slice::from_raw_parts_mut(at.cast::<MaybeUninit<T>>(), plane) };
-        fill(slots, values);
-        self.written += 1;
-    }
+/// The proof that a [`Writer`] of `O` tensors has written.
+pub(crate) struct Written<const O: usize>(());
 
-    /// The plane of `image`, which has been written.
-    pub(crate) fn written(&self, image: usize) -> &[T] {
-        assert!(image < self.written);
-        let Planes { channels, plane, .. } = self.planes;
-        let at = self.target.pointer((image * channels + self.channel) * plane, plane);
-        // SAFETY: the vector is alive, `plane` has written all of this plane, and only this writer could write it again.
-        unsafe { std::slice::from_raw_parts(at, plane) }
+impl<T: Real, const O: usize> Writer<T, O> {
+    /// Writes the formula's results for the same planes of the inputs.
+    pub(crate) fn write<const I: usize>(self, inputs: [&[T]; I], formula: impl Formula<T, I, O>) -> Written<O> {
+        // SAFETY: the vectors are alive while `Planes::build` runs; this channel's planes are this writer's alone.
+        unsafe { formula::write(self.pieces, inputs, self.outputs, formula) };
+        Written(())
     }
 }

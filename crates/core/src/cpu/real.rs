@@ -25,10 +25,18 @@ pub(crate) trait Real: WithDType + Float + std::iter::Sum {
 
     /// `a · b`.
     fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+
+    /// `a < b ? then : otherwise` of a pair (a, b), lane by lane; the latter where one is NaN.
+    fn if_less<S: Simd>(
+        simd: S,
+        pair: (Self::Vector<S>, Self::Vector<S>),
+        then: Self::Vector<S>,
+        otherwise: Self::Vector<S>,
+    ) -> Self::Vector<S>;
 }
 
 macro_rules! real {
-    ($type:ty, $vector:ident, $splat:ident, $fused:ident, $plus:ident, $minus:ident, $times:ident) => {
+    ($type:ty, $vector:ident, $splat:ident, $fused:ident, $plus:ident, $minus:ident, $times:ident, $less:ident, $select:ident) => {
         impl Real for $type {
             type Vector<S: Simd> = S::$vector;
 
@@ -56,12 +64,22 @@ macro_rules! real {
             fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S> {
                 simd.$times(a, b)
             }
+
+            #[inline(always)]
+            fn if_less<S: Simd>(
+                simd: S,
+                (a, b): (Self::Vector<S>, Self::Vector<S>),
+                then: Self::Vector<S>,
+                otherwise: Self::Vector<S>,
+            ) -> Self::Vector<S> {
+                simd.$select(simd.$less(a, b), then, otherwise)
+            }
         }
     };
 }
 
-real!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s, mul_f32s);
-real!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s, mul_f64s);
+real!(f32, f32s, splat_f32s, mul_add_e_f32s, add_f32s, sub_f32s, mul_f32s, less_than_f32s, select_f32s);
+real!(f64, f64s, splat_f64s, mul_add_e_f64s, add_f64s, sub_f64s, mul_f64s, less_than_f64s, select_f64s);
 
 /// Elements of `T` in a register of the instruction set `S`.
 pub(crate) const fn lanes<S: Simd, T: Real>() -> usize {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{Real, slice, slices, sum, with_real},
+    cpu::{Real, formula::sum, slice, slices, with_real},
     node::{Keep, apply1},
 };
 
@@ -134,7 +134,7 @@ impl MeanPool {
                     .clone()
                     .map(|r| {
                         let line = &x[r * self.size.1..][cols.range.clone()];
-                        sum(line, |x| x)
+                        sum(line)
                     })
                     .sum();
                 *y = total * share;

@@ -7,7 +7,11 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{self, Real, gradient_of, slice, slices, vectorised, with_real},
+    cpu::{
+        self, Real,
+        formula::{Moments, Pieces, long_sums, mean_and_variance},
+        gradient_of, slice, slices, with_real,
+    },
     node::{Keep, apply3},
 };
 
@@ -72,24 +76,9 @@ impl GroupNorm {
     }
 
     fn statistics<T: Real>(&self, x: &[T]) -> Vec<Stats> {
-        let n = self.group() as f64;
-        // Pieces of a fixed length are summed up in T, and the pieces' sums in f64.
-        fn sum<T: Real>(x: &[T], f: impl Fn(T) -> T) -> f64 {
-            x.chunks(cpu::CHUNK)
-                .map(|x| {
-                    vectorised(
-                        #[inline(always)]
-                        || cpu::sum(x, &f),
-                    )
-                    .to_f64()
-                })
-                .sum()
-        }
         x.par_chunks_exact(self.group())
             .map(|x| {
-                let mean = sum(x, |x| x) / n;
-                let m = T::from_f64(mean);
-                let var = sum(x, |x| (x - m) * (x - m)) / n;
+                let (mean, var) = mean_and_variance(Pieces::all(x.len()), x);
                 Stats { mean, inv_std: 1.0 / (var + self.eps).sqrt() }
             })
             .collect()
@@ -129,9 +118,8 @@ impl GroupNorm {
             .enumerate()
             .map(|(index, (x, g))| {
                 let Stats { mean, inv_std } = stats[index / self.channels_each];
-                let mean = T::from_f64(mean);
-                let [sum, dot] = cpu::sums(x, g, |x, g| [g, g * (x - mean)]);
-                (sum.to_f64(), dot.to_f64() * inv_std)
+                let [sum, dot] = long_sums(Pieces::all(plane), [x, g], Moments(T::from_f64(mean)));
+                (sum, dot * inv_std)
             })
             .collect();
         let per_channel = |f: fn(&(f64, f64)) -> f64| -> Vec<T> {

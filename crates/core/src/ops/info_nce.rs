@@ -7,7 +7,11 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{Mat, Real, gradient_of, kernel, product, slice, slices, sum, sums, with_real},
+    cpu::{
+        Mat, Real,
+        formula::{dot, sum},
+        gradient_of, kernel, product, slice, slices, with_real,
+    },
     exp::Exp,
     node::{Keep, apply2},
 };
@@ -125,7 +129,7 @@ impl<T: Exp> Inputs<'_, T> {
     /// The logit of each query's own key.
     fn own_logits(&self) -> Vec<T> {
         let pairs = self.q.chunks_exact(self.d).zip(self.k.chunks_exact(self.d));
-        pairs.map(|(q, k)| sums(q, k, |q, k| [q * k])[0]).collect()
+        pairs.map(|(q, k)| dot(q, k)).collect()
     }
 
     fn logits(&self) -> Vec<T> {
@@ -191,7 +195,7 @@ impl<T: Exp> Partial<T> {
             for logit in &mut *logits {
                 *logit = (*logit - max).fast_exp();
             }
-            let weights = sum(logits, |weight| weight);
+            let weights = sum(logits);
             if max == self.max[i] {
                 self.sum[i] += weights;
                 continue;

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{CHUNK, Real, kernel, slice, slices, sums, with_real},
+    cpu::{CHUNK, Real, formula::dot, kernel, slice, slices, with_real},
     node::{Keep, apply1},
 };
 
@@ -57,7 +57,7 @@ impl Normalize {
     #[inline(always)]
     fn products<T: Real>(&self, a: &[T], b: &[T], products: &mut [T]) {
         if self.inner == 1 {
-            products[0] = sums(a, b, |a, b| [a * b])[0];
+            products[0] = dot(a, b);
             return;
         }
         products.fill(T::zero());

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{self, CHUNK, dispatch, gradient_of, slice, slices, with_real},
+    cpu::{self, CHUNK, dispatch, formula::sum, gradient_of, slice, slices, with_real},
     exp::Exp,
     node::{Keep, apply2},
 };
@@ -159,7 +159,7 @@ impl<L: PairLoss> ElementWise<L> {
             .into_par_iter()
             .map(|i| {
                 let mut total = 0.0;
-                self.chunk(streams, (Part::Value, T::one()), i, |losses| total += cpu::sum(losses, |l| l).to_f64());
+                self.chunk(streams, (Part::Value, T::one()), i, |losses| total += sum(losses).to_f64());
                 total
             })
             .collect();

@@ -7,7 +7,11 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{self, Real, gradient_of, slice, slices, with_real},
+    cpu::{
+        self, Real,
+        formula::{Pieces, Times, long_sums},
+        gradient_of, slice, slices, with_real,
+    },
     node::{Keep, apply2},
 };
 
@@ -47,19 +51,15 @@ struct WeightNorm {
 }
 
 impl WeightNorm {
-    /// `Σ f(a, b)` over the elements of each entry.
-    fn sums<T: Real>(&self, a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<f64> {
+    /// `Σ a · b` over the elements of each entry.
+    fn dots<T: Real>(&self, a: &[T], b: &[T]) -> Vec<f64> {
         let Self { size, inner, .. } = *self;
-        let sum = |entry: usize| -> f64 {
-            let parts = a.chunks_exact(inner).zip(b.chunks_exact(inner)).skip(entry).step_by(size);
-            parts
-                .map(|(a, b)| {
-                    let [sum] = cpu::sums(a, b, |a, b| [f(a, b)]);
-                    sum.to_f64()
-                })
-                .sum()
+        let dot = |entry: usize| {
+            let pieces = Pieces { first: entry * inner, stride: size * inner, len: inner, n: a.len() / (size * inner) };
+            let [dot] = long_sums(pieces, [a, b], Times);
+            dot
         };
-        (0..size).into_par_iter().map(sum).collect()
+        (0..size).into_par_iter().map(dot).collect()
     }
 
     /// `f(entry, a, b)` for every pair of elements.
@@ -76,7 +76,7 @@ impl WeightNorm {
 
     fn forward<T: Real>(&self, v: &[T], g: &[T]) -> Vec<T> {
         let norms = self.norms.get_or_init(|| {
-            let squares = self.sums(v, v, |v, _| v * v);
+            let squares = self.dots(v, v);
             squares.into_iter().map(f64::sqrt).collect()
         });
         let scale: Vec<T> = norms.iter().zip(g).map(|(n, &g)| T::from_f64(g.to_f64() / n)).collect();
@@ -88,7 +88,7 @@ impl WeightNorm {
         let Some(norms) = self.norms.get() else {
             candle_core::bail!("{NAME}: backward before forward");
         };
-        let dots = self.sums(v, grad, |v, grad| v * grad);
+        let dots = self.dots(v, grad);
         let along: Vec<f64> = dots.iter().zip(norms).map(|(d, n)| d / n).collect();
         let scale: Vec<T> = norms.iter().zip(g).map(|(n, &g)| T::from_f64(g.to_f64() / n)).collect();
         let share: Vec<T> = along.iter().zip(norms).map(|(a, n)| T::from_f64(a / n)).collect();

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::cpu::{
-    self, Real, Target,
+    Real, Target,
     product::{Rows, Run, Write, padded},
     transpose::transpose,
 };
@@ -11,7 +11,7 @@ use crate::cpu::{
 use super::{
     forward::{Scratch, multiply_panels},
     geometry::{Geometry, Orientation, Tap},
-    panels::{Block, Gather, Panel, elements, panels_of},
+    panels::{BLOCK_ELEMENTS, Block, Gather, Panel, elements, panels_of},
 };
 
 /// The weights of each group with inputs and outputs exchanged, for kernels of one element.
@@ -36,7 +36,7 @@ pub(super) fn scattered<T: Real>(g: &Geometry, weight: &[T], grad: &[T]) -> Vec<
     let (area, plane) = (g.area(), g.in_plane());
     let channels = (ROWS / area).clamp(1, g.ci);
     let over_outputs = g.pointwise_over_outputs();
-    let blocks = Block::all(&over_outputs, g.co);
+    let blocks = Block::all(&over_outputs, BLOCK_ELEMENTS / g.co);
     let adders: Vec<Adder> = g.taps().map(|tap| Adder::new(g, tap)).collect();
     let mut gx = vec![T::zero(); g.n * g.groups * g.ci * plane];
     let target = Target::new(&mut gx, plane);
@@ -116,13 +116,4 @@ impl Adder {
             }
         }
     }
-}
-
-/// The gradient of `bias`: the sum over images and positions.
-pub(super) fn bias<T: Real>(g: &Geometry, grad: &[T]) -> Vec<T> {
-    let (plane, channels) = (g.out_plane(), g.groups * g.co);
-    (0..channels)
-        .into_par_iter()
-        .map(|c| (0..g.n).map(|n| cpu::sum(&grad[(n * channels + c) * plane..][..plane], |g| g)).sum())
-        .collect()
 }

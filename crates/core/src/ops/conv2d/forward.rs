@@ -25,7 +25,7 @@ pub(super) fn forward<T: Real>(
     let plane = g.out_plane();
     let n = g.n * g.groups * g.co * plane;
     let mut y = Vec::with_capacity(n);
-    let blocks = Block::all(g, g.depth());
+    let blocks = Block::all(g, (BLOCK_ELEMENTS / g.depth().min(CHUNK_DEPTH)).min(BLOCK_OUTPUTS / g.co));
     let tasks: Vec<(usize, &Block)> = (0..g.groups).flat_map(|group| blocks.iter().map(move |b| (group, b))).collect();
     let target = Target::uninit(&mut y.spare_capacity_mut()[..n], plane);
     let products = Products { g, x, weight, orientation, bias, target };
@@ -42,8 +42,18 @@ pub(super) fn forward<T: Real>(
     y
 }
 
-/// Rows of weights that go through all panels of a block before the next ones: they stay in the first cache.
-const ROWS: usize = 16;
+/// Rows of the matrix that are gathered and multiplied at a time: a panel of so many stays in the first cache while all weights
+/// pass by. The sums of such parts are added up, which rounds less than one long sum, too.
+const CHUNK_DEPTH: usize = 160;
+
+/// Outputs of a block, where it has more than a few positions: they are read and written for each such part.
+const BLOCK_OUTPUTS: usize = 1 << 17;
+
+/// Rows of weights that go through all panels of a block before the next ones.
+const ROWS: usize = 64;
+
+/// As many where threads share a block.
+const SHARED_ROWS: usize = 16;
 
 /// The products that make up one convolution.
 struct Products<'a, T> {
@@ -56,10 +66,10 @@ struct Products<'a, T> {
 }
 
 impl<T: Real> Products<'_, T> {
-    /// A block, by all threads if `parallel`. Where its matrix does not fit into the cache, some channels at a time.
+    /// A block, some channels at a time, by all threads if `parallel`.
     fn block(&self, group: usize, block: &Block, parallel: bool, scratch: &mut Scratch<T>) {
         let (g, area, n) = (self.g, self.g.area(), block.len());
-        let channels = (BLOCK_ELEMENTS / (n * area)).clamp(1, g.ci);
+        let channels = (BLOCK_ELEMENTS / (n * area)).min(CHUNK_DEPTH / area).clamp(1, g.ci);
         let channels = g.ci.div_ceil(g.ci.div_ceil(channels));
         let gathers: Vec<(Panel, Gather)> = panels_of::<T>(n, channels * area)
             .into_iter()
@@ -69,13 +79,14 @@ impl<T: Real> Products<'_, T> {
         let together = if block.images.len() > 1 { g.co * n } else { 0 };
         let (matrix, product) = scratch.two(elements::<T>(n, channels * area), together);
         let to = if together > 0 { Target::new(product, n) } else { self.place(group, block, block.images.start, 0) };
-        let starts: Vec<usize> = (0..g.co).step_by(ROWS).collect();
+        let most = if parallel { SHARED_ROWS } else { ROWS };
+        let starts: Vec<usize> = (0..g.co).step_by(most).collect();
         for first in (0..g.ci).step_by(channels) {
             let channels = first..(first + channels).min(g.ci);
             self.gather(group, block, channels.clone(), &gathers, matrix, parallel);
             let matrix = &*matrix;
             each(parallel, starts.len(), |i| {
-                let rows = starts[i]..(starts[i] + ROWS).min(g.co);
+                let rows = starts[i]..(starts[i] + most).min(g.co);
                 let write = if first == 0 { Write::Set } else { Write::Add };
                 let to = to.offset(rows.start * if together > 0 { n } else { g.out_plane() });
                 // SAFETY: the output and `product` are alive; these rows of the block are this task's alone.

@@ -25,9 +25,9 @@ pub(super) const BLOCK_ELEMENTS: usize = 3 << 16;
 const BLOCK_POSITIONS: usize = 192;
 
 impl Block {
-    /// All outputs of `g` in blocks whose matrix has `depth` rows.
-    pub(super) fn all(g: &Geometry, depth: usize) -> Vec<Self> {
-        let most = (BLOCK_ELEMENTS / depth).max(BLOCK_POSITIONS);
+    /// All outputs of `g` in blocks of about `most` positions, or `BLOCK_POSITIONS` if that is more.
+    pub(super) fn all(g: &Geometry, most: usize) -> Vec<Self> {
+        let most = most.max(BLOCK_POSITIONS);
         let plane = g.out_plane();
         // Even pieces: the last one is not a sliver.
         let even = |n: usize, most: usize| n.div_ceil(n.div_ceil(most));

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{Conv2dParams, Geometry, kernels};
 use crate::{
     Error, Result,
-    cpu::{self, Real, gradient_of, slice, slices, vectorised, with_real},
+    cpu::{Real, gradient_of, planes::Planes, slice, slices, vectorised, with_real},
     node::{Keep, apply2, apply3},
 };
 
@@ -179,9 +179,7 @@ impl ConvTranspose2d {
 
     /// The gradient of `bias`: the sum over images and positions.
     fn backward_bias<T: Real>(&self, grad: &[T]) -> Vec<T> {
-        let (channels, plane) = (self.channels(), self.out_plane());
-        let sum = |c: usize| grad.chunks_exact(plane).skip(c).step_by(channels).map(|g| cpu::sum(g, |g| g)).sum();
-        (0..channels).into_par_iter().map(sum).collect()
+        Planes { n: self.geometry.n, channels: self.channels(), plane: self.out_plane() }.sums(grad)
     }
 
     fn gradients(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> candle_core::Result<[Option<Tensor>; 2]> {

@@ -4,12 +4,20 @@ use std::sync::{Arc, OnceLock};
 
 use crate::{
     Error, Result,
-    cpu::{self, Real, gradient_of, planes::Planes, slice, slices, with_real},
+    cpu::{
+        Real,
+        formula::{long_sums, mean_and_variance},
+        gradient_of,
+        planes::Planes,
+        slice, slices, with_real,
+    },
     node::{Keep, apply3},
 };
 use candle_core::{CpuStorage, CustomOp3, InplaceOp1, Layout, Shape, Tensor, WithDType, backend::BackendStorage as _};
 
-use super::activation::positive_part;
+mod formulas;
+
+use formulas::{Channel, Gradient, GradientAdd, Means, Output, OutputAdd, Terms, TermsAdd};
 
 const NAME: &str = "batch_norm";
 
@@ -128,25 +136,6 @@ struct BatchNorm {
     stats: Arc<OnceLock<Stats>>,
 }
 
-/// `y = (x − mean) · scale + shift` of one channel; a backward pass computes it again, to the bit, to see where a ReLU let
-/// it pass.
-#[derive(Clone, Copy)]
-struct Channel<T> {
-    mean: T,
-    scale: T,
-    shift: T,
-}
-
-impl<T: Real> Channel<T> {
-    #[inline(always)]
-    fn apply(self, x: T) -> T {
-        (x - self.mean) * self.scale + self.shift
-    }
-}
-
-/// Values of a plane that are summed up together: they are read twice, the second time from the cache.
-const PART: usize = 1 << 12;
-
 impl BatchNorm {
     fn apply(self, x: &Tensor, weight: &Tensor, bias: &Tensor, activation: Activation<'_>) -> Result<Tensor> {
         let (x, relu) = (x.contiguous()?, matches!(activation, Activation::Relu));
@@ -167,24 +156,6 @@ impl BatchNorm {
         (self.planes.n * self.planes.plane) as f64
     }
 
-    /// Mean and biased variance of channel `c`, from those of parts of its planes (Chan et al., 1979).
-    fn statistics<T: Real>(&self, x: &[T], c: usize) -> (f64, f64) {
-        let (mut n, mut mean, mut squares) = (0.0, 0.0, 0.0);
-        for part in self.planes.of(x, c).flat_map(|plane| plane.chunks(PART)) {
-            let m = part.len() as f64;
-            let part_mean = cpu::sum(part, |x| x).to_f64() / m;
-            let centre = T::from_f64(part_mean);
-            let [rest, part_squares] = cpu::sums(part, part, |x, _| [x - centre, (x - centre) * (x - centre)]);
-            // What the centre's rounding left.
-            let rest = rest.to_f64() / m;
-            let (delta, sum) = (WithDType::to_f64(centre) + rest - mean, n + m);
-            squares += part_squares.to_f64() - m * rest * rest + delta * delta * n * m / sum;
-            mean += delta * m / sum;
-            n = sum;
-        }
-        (mean, squares / n)
-    }
-
     fn inv_std(&self, var: f64) -> f64 {
         1.0 / (var + self.eps).sqrt()
     }
@@ -195,22 +166,16 @@ impl BatchNorm {
 
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T], residual: Option<&[T]>) -> Vec<T> {
         let given = self.stats.get();
-        let ([y], stats) = self.planes.build(|c, [y]| {
-            let stats = given.map_or_else(|| self.statistics(x, c), |s| (s.mean[c], s.var[c]));
+        let ([y], stats) = self.planes.build(|c, y| {
+            let stats =
+                given.map_or_else(|| mean_and_variance(self.planes.of(c), x), |stats| (stats.mean[c], stats.var[c]));
             let channel = self.channel(stats, weight[c], bias[c]);
-            if let Some(residual) = residual {
-                for (x, r) in self.planes.of(x, c).zip(self.planes.of(residual, c)) {
-                    y.plane(x.iter().zip(r).map(|(&x, &r)| positive_part(channel.apply(x) + r)));
-                }
-                return stats;
-            }
-            for plane in self.planes.of(x, c) {
-                match self.relu {
-                    false => y.plane(plane.iter().map(|&x| channel.apply(x))),
-                    true => y.plane(plane.iter().map(|&x| positive_part(channel.apply(x)))),
-                }
-            }
-            stats
+            let written = match residual {
+                Some(residual) => y.write([x, residual], OutputAdd(channel)),
+                None if self.relu => y.write([x], Output::<T, true>(channel)),
+                None => y.write([x], Output::<T, false>(channel)),
+            };
+            (written, stats)
         });
         self.stats.get_or_init(|| {
             let (mean, var) = stats.into_iter().unzip();
@@ -230,26 +195,12 @@ impl BatchNorm {
         (weight, bias): (&[T], &[T]),
         grad: &[T],
     ) -> candle_core::Result<[Vec<T>; 3]> {
-        let Some(stats) = self.stats.get() else {
-            candle_core::bail!("{NAME}: backward before forward");
-        };
-        let ([gx], sums): (_, Vec<(T, T)>) = self.planes.build(|c, [gx]| {
+        let stats = self.known_stats()?;
+        let ([gx], sums): (_, Vec<(T, T)>) = self.planes.build(|c, gx| {
             let channel = self.channel((stats.mean[c], stats.var[c]), weight[c], bias[c]);
-            let passed = |x: T, g: T| if !RELU || channel.apply(x) > T::zero() { g } else { T::zero() };
-            let (mut sum, mut dot) = (0.0, 0.0);
-            for (x, g) in self.planes.of(x, c).zip(self.planes.of(grad, c)) {
-                let [s, d] = cpu::sums(x, g, |x, g| {
-                    let g = passed(x, g);
-                    [g, g * (x - channel.mean)]
-                });
-                sum += s.to_f64();
-                dot += d.to_f64();
-            }
-            let slopes = self.slopes(stats, c, sum, dot);
-            for (x, g) in self.planes.of(x, c).zip(self.planes.of(grad, c)) {
-                gx.plane(x.iter().zip(g).map(|(&x, &g)| slopes.apply(channel, x, passed(x, g))));
-            }
-            (slopes.dot, slopes.sum)
+            let sums = long_sums(self.planes.of(c), [x, grad], Terms::<T, RELU>(channel));
+            let (of_affine, means) = self.means(stats, c, sums);
+            (gx.write([x, grad], Gradient::<T, RELU>(channel, means)), of_affine)
         });
         let (gw, gb) = sums.into_iter().unzip();
         Ok([gx, gw, gb])
@@ -263,55 +214,33 @@ impl BatchNorm {
         y: &[T],
         grad: &[T],
     ) -> candle_core::Result<[Vec<T>; 3]> {
-        let Some(stats) = self.stats.get() else {
-            candle_core::bail!("{NAME}: backward before forward");
-        };
+        let stats = self.known_stats()?;
         let (weight, bias) = affine.split_at(self.planes.channels);
-        let ([gx, gr], sums): (_, Vec<(T, T)>) = self.planes.build(|c, [gx, gr]| {
+        let ([gx, gr], sums): (_, Vec<(T, T)>) = self.planes.build(|c, outputs| {
             let channel = self.channel((stats.mean[c], stats.var[c]), weight[c], bias[c]);
-            let (mut sum, mut dot) = (0.0, 0.0);
-            let inputs = self.planes.of(x, c).zip(self.planes.of(y, c)).zip(self.planes.of(grad, c));
-            for (image, ((x, y), g)) in inputs.enumerate() {
-                gr.plane(y.iter().zip(g).map(|(&y, &g)| if y > T::zero() { g } else { T::zero() }));
-                let [s, d] = cpu::sums(x, gr.written(image), |x, g| [g, g * (x - channel.mean)]);
-                sum += s.to_f64();
-                dot += d.to_f64();
-            }
-            let slopes = self.slopes(stats, c, sum, dot);
-            for (image, x) in self.planes.of(x, c).enumerate() {
-                gx.plane(x.iter().zip(gr.written(image)).map(|(&x, &g)| slopes.apply(channel, x, g)));
-            }
-            (slopes.dot, slopes.sum)
+            let sums = long_sums(self.planes.of(c), [x, y, grad], TermsAdd(channel));
+            let (of_affine, means) = self.means(stats, c, sums);
+            (outputs.write([x, y, grad], GradientAdd(channel, means)), of_affine)
         });
         let (mut affine, gb): (Vec<T>, Vec<T>) = sums.into_iter().unzip();
         affine.extend(gb);
         Ok([gx, affine, gr])
     }
 
-    /// What the sums of `g` and of `g · (x − mean)` say of channel `c`.
-    fn slopes<T: Real>(&self, stats: &Stats, c: usize, sum: f64, dot: f64) -> Slopes<T> {
-        let (n, inv_std) = (T::from_f64(self.per_channel()), self.inv_std(stats.var[c]));
-        let (sum, dot) = (T::from_f64(sum), T::from_f64(dot * inv_std));
-        let (grad_mean, slope) =
-            if self.batch_stats { (sum / n, dot * T::from_f64(inv_std) / n) } else { (T::zero(), T::zero()) };
-        Slopes { sum, dot, grad_mean, slope }
+    fn known_stats(&self) -> candle_core::Result<&Stats> {
+        match self.stats.get() {
+            Some(stats) => Ok(stats),
+            None => candle_core::bail!("{NAME}: backward before forward"),
+        }
     }
-}
 
-/// The gradients of a channel's bias and weight, and what they take from that of x.
-#[derive(Clone, Copy)]
-struct Slopes<T> {
-    sum: T,
-    dot: T,
-    grad_mean: T,
-    slope: T,
-}
-
-impl<T: Real> Slopes<T> {
-    /// The gradient of `x`, given that of the normalised output.
-    #[inline(always)]
-    fn apply(self, channel: Channel<T>, x: T, g: T) -> T {
-        channel.scale * (g - self.grad_mean - (x - channel.mean) * self.slope)
+    /// Of channel `c`, whose sums of `g` and of `g · (x − mean)` are given: the gradients of weight and bias, and the means.
+    fn means<T: Real>(&self, stats: &Stats, c: usize, [sum, dot]: [f64; 2]) -> ((T, T), Means<T>) {
+        let (n, inv_std) = (self.per_channel(), self.inv_std(stats.var[c]));
+        let dot = dot * inv_std;
+        let (grad, slope) = if self.batch_stats { (sum / n, dot * inv_std / n) } else { (0.0, 0.0) };
+        let means = Means { grad: T::from_f64(grad), slope: T::from_f64(slope) };
+        ((T::from_f64(dot), T::from_f64(sum)), means)
     }
 }
 
