@@ -34,7 +34,8 @@ const ROWS: usize = 288;
 /// The gradient of `x` as the matrix of the input's gradient, added back to where its elements came from.
 pub(super) fn scattered<T: Real>(g: &Geometry, weight: &[T], grad: &[T]) -> Vec<T> {
     let (area, plane) = (g.area(), g.in_plane());
-    let channels = (ROWS / area).clamp(1, g.ci);
+    // Work for all threads; a number's bits do not depend on how many there are.
+    let channels = (ROWS / area).min(g.ci.div_ceil(2 * rayon::current_num_threads())).clamp(1, g.ci);
     let over_outputs = g.pointwise_over_outputs();
     let blocks = Block::all(&over_outputs, BLOCK_ELEMENTS / g.co);
     let adders: Vec<Adder> = g.taps().map(|tap| Adder::new(g, tap)).collect();

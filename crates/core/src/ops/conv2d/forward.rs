@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::cpu::{
-    Real, Target, each,
+    Real, Target,
     product::{Columns, Rows, Run, Write, multiply, padded},
 };
 
@@ -26,17 +26,14 @@ pub(super) fn forward<T: Real>(
     let n = g.n * g.groups * g.co * plane;
     let mut y = Vec::with_capacity(n);
     let blocks = Block::all(g, (BLOCK_ELEMENTS / g.depth().min(CHUNK_DEPTH)).min(BLOCK_OUTPUTS / g.co));
-    let tasks: Vec<(usize, &Block)> = (0..g.groups).flat_map(|group| blocks.iter().map(move |b| (group, b))).collect();
+    let parts = parts(g.groups * blocks.len(), g.co);
     let target = Target::uninit(&mut y.spare_capacity_mut()[..n], plane);
     let products = Products { g, x, weight, orientation, bias, target };
-    // An output's bits do not depend on who computes it, so the number of threads may decide how the work is shared.
-    if tasks.len() < 2 * rayon::current_num_threads() && rayon::current_num_threads() > 1 {
-        tasks.iter().for_each(|&(group, block)| products.block(group, block, true, &mut Scratch::default()));
-    } else {
-        tasks.par_iter().for_each_init(Scratch::default, |scratch, &(group, block)| {
-            products.block(group, block, false, scratch);
-        });
-    }
+    let blocks = (0..g.groups).flat_map(|group| blocks.iter().map(move |block| (group, block)));
+    let tasks: Vec<_> = blocks.flat_map(|of| parts.iter().map(move |rows| (of, rows.clone()))).collect();
+    tasks.into_par_iter().for_each_init(Scratch::default, |scratch, ((group, block), rows)| {
+        products.block(group, block, rows, scratch);
+    });
     // SAFETY: the blocks of all groups cover the output, and a product writes every element of its block.
     unsafe { y.set_len(n) };
     y
@@ -52,8 +49,16 @@ const BLOCK_OUTPUTS: usize = 1 << 17;
 /// Rows of weights that go through all panels of a block before the next ones.
 const ROWS: usize = 64;
 
-/// As many where threads share a block.
-const SHARED_ROWS: usize = 16;
+/// Cuts the `co` rows of weights so that all threads have work where there are few blocks. Each part gathers the block's
+/// inputs anew: that costs less than to wait for one another after each chunk of channels.
+///
+/// An output's bits do not depend on who computes it, so the number of threads may decide how the work is shared.
+fn parts(blocks: usize, co: usize) -> Vec<Range<usize>> {
+    let threads = rayon::current_num_threads();
+    let n = (1..=co.div_ceil(ROWS)).find(|n| n * blocks >= 2 * threads || (n * blocks).is_multiple_of(threads));
+    let each = co.div_ceil(n.unwrap_or(co.div_ceil(ROWS))).next_multiple_of(8);
+    (0..co).step_by(each).map(|first| first..(first + each).min(co)).collect()
+}
 
 /// The products that make up one convolution.
 struct Products<'a, T> {
@@ -66,8 +71,8 @@ struct Products<'a, T> {
 }
 
 impl<T: Real> Products<'_, T> {
-    /// A block, some channels at a time, by all threads if `parallel`.
-    fn block(&self, group: usize, block: &Block, parallel: bool, scratch: &mut Scratch<T>) {
+    /// Rows `all` of a block, some channels at a time.
+    fn block(&self, group: usize, block: &Block, all: Range<usize>, scratch: &mut Scratch<T>) {
         let (g, area, n) = (self.g, self.g.area(), block.len());
         let channels = (BLOCK_ELEMENTS / (n * area)).min(CHUNK_DEPTH / area).clamp(1, g.ci);
         let channels = g.ci.div_ceil(g.ci.div_ceil(channels));
@@ -76,41 +81,44 @@ impl<T: Real> Products<'_, T> {
             .map(|panel| (panel, Gather::new::<T>(g, self.orientation, block, &panel)))
             .collect();
         // Images that go together are computed side by side, and then copied to where they belong.
-        let together = if block.images.len() > 1 { g.co * n } else { 0 };
+        let together = if block.images.len() > 1 { all.len() * n } else { 0 };
         let (matrix, product) = scratch.two(elements::<T>(n, channels * area), together);
-        let to = if together > 0 { Target::new(product, n) } else { self.place(group, block, block.images.start, 0) };
-        let most = if parallel { SHARED_ROWS } else { ROWS };
-        let starts: Vec<usize> = (0..g.co).step_by(most).collect();
+        let (to, stride) = match together {
+            0 => (self.place(group, block, block.images.start, all.start), g.out_plane()),
+            _ => (Target::new(product, n), n),
+        };
         for first in (0..g.ci).step_by(channels) {
             let channels = first..(first + channels).min(g.ci);
-            self.gather(group, block, channels.clone(), &gathers, matrix, parallel);
-            let matrix = &*matrix;
-            each(parallel, starts.len(), |i| {
-                let rows = starts[i]..(starts[i] + most).min(g.co);
-                let write = if first == 0 { Write::Set } else { Write::Add };
-                let to = to.offset(rows.start * if together > 0 { n } else { g.out_plane() });
+            self.gather(group, block, channels.clone(), &gathers, matrix);
+            let write = if first == 0 { Write::Set } else { Write::Add };
+            for start in all.clone().step_by(ROWS) {
+                let rows = start..(start + ROWS).min(all.end);
+                let to = to.offset((start - all.start) * stride);
                 // SAFETY: the output and `product` are alive; these rows of the block are this task's alone.
                 unsafe { self.rows(group, rows, channels.clone(), (&gathers, matrix), to, write) };
-            });
+            }
         }
-        if together == 0 && self.bias.is_none() {
-            return;
+        if together > 0 || self.bias.is_some() {
+            self.finish(group, block, all, &product[..together]);
         }
-        let product = &*product;
-        each(parallel, g.co, |row| {
-            let bias = self.bias.map(|bias| bias[group * g.co + row]);
+    }
+
+    /// Copies what was computed side by side to where it belongs, if anything was, and adds the bias.
+    fn finish(&self, group: usize, block: &Block, all: Range<usize>, product: &[T]) {
+        for (i, row) in all.enumerate() {
+            let bias = self.bias.map(|bias| bias[group * self.g.co + row]);
             for (image, columns) in block.images() {
                 let place = self.place(group, block, image, row);
-                if together > 0 {
+                if !product.is_empty() {
                     // SAFETY: the output is alive, and this block of it is this task's alone.
-                    unsafe { place.write(&product[row * n..][columns.clone()]) };
+                    unsafe { place.write(&product[i * block.len()..][columns.clone()]) };
                 }
                 if let Some(bias) = bias {
                     // SAFETY: as above, and the products have written these elements.
                     unsafe { place.slice(columns.len()) }.iter_mut().for_each(|y| *y += bias);
                 }
             }
-        });
+        }
     }
 
     /// Where the block's part of `row` of an image begins.
@@ -119,7 +127,7 @@ impl<T: Real> Products<'_, T> {
         self.target.offset(((image * g.groups + group) * g.co + row) * g.out_plane() + block.positions.start)
     }
 
-    /// Writes the rows of `channels` to all panels.
+    /// Writes the rows of `channels` to all panels: along the channels, whose positions stand together.
     fn gather(
         &self,
         group: usize,
@@ -127,28 +135,13 @@ impl<T: Real> Products<'_, T> {
         channels: Range<usize>,
         gathers: &[(Panel, Gather)],
         matrix: &mut [T],
-        parallel: bool,
     ) {
-        let (g, area) = (self.g, self.g.area());
-        let parts = if parallel { 2 * rayon::current_num_threads() } else { 1 };
-        let part = channels.len().div_ceil(parts);
-        if !parallel {
-            // Along the channels, whose positions stand together.
-            for (i, c) in channels.enumerate() {
-                for (panel, gather) in gathers {
-                    let each = area * padded::<T>(panel.width);
-                    gather.write(g, self.x, block, group, c..c + 1, &mut matrix[panel.start + i * each..][..each]);
-                }
+        for (i, c) in channels.enumerate() {
+            for (panel, gather) in gathers {
+                let each = self.g.area() * padded::<T>(panel.width);
+                let rows = &mut matrix[panel.start + i * each..][..each];
+                gather.write(self.g, self.x, block, group, c..c + 1, rows);
             }
-            return;
-        }
-        for (panel, gather) in gathers {
-            let width = padded::<T>(panel.width);
-            let rows = &mut matrix[panel.start..][..channels.len() * area * width];
-            rows.par_chunks_mut(part * area * width).enumerate().for_each(|(i, rows)| {
-                let first = channels.start + i * part;
-                gather.write(g, self.x, block, group, first..first + rows.len() / (area * width), rows);
-            });
         }
     }
 
