@@ -25,10 +25,12 @@ pub(super) fn forward<T: Real>(
     let plane = g.out_plane();
     let n = g.n * g.groups * g.co * plane;
     let mut y = Vec::with_capacity(n);
-    let blocks = Block::all(g, (BLOCK_ELEMENTS / g.depth().min(CHUNK_DEPTH)).min(BLOCK_OUTPUTS / g.co));
+    let chunk = chunk(g);
+    let share = (g.n * plane).div_ceil(2 * rayon::current_num_threads());
+    let blocks = Block::all(g, (BLOCK_ELEMENTS / (chunk * g.area())).min(BLOCK_OUTPUTS / g.co).min(share));
     let parts = parts(g.groups * blocks.len(), g.co);
     let target = Target::uninit(&mut y.spare_capacity_mut()[..n], plane);
-    let products = Products { g, x, weight, orientation, bias, target };
+    let products = Products { g, chunk, x, weight, orientation, bias, target };
     let blocks = (0..g.groups).flat_map(|group| blocks.iter().map(move |block| (group, block)));
     let tasks: Vec<_> = blocks.flat_map(|of| parts.iter().map(move |rows| (of, rows.clone()))).collect();
     tasks.into_par_iter().for_each_init(Scratch::default, |scratch, ((group, block), rows)| {
@@ -42,6 +44,12 @@ pub(super) fn forward<T: Real>(
 /// Rows of the matrix that are gathered and multiplied at a time: a panel of so many stays in the first cache while all weights
 /// pass by. The sums of such parts are added up, which rounds less than one long sum, too.
 const CHUNK_DEPTH: usize = 160;
+
+/// Channels of such rows: all together in even parts. A sum's bits depend on it, so it depends on the sizes alone.
+fn chunk(g: &Geometry) -> usize {
+    let most = (CHUNK_DEPTH / g.area()).clamp(1, g.ci);
+    g.ci.div_ceil(g.ci.div_ceil(most))
+}
 
 /// Outputs of a block, where it has more than a few positions: they are read and written for each such part.
 const BLOCK_OUTPUTS: usize = 1 << 17;
@@ -63,6 +71,7 @@ fn parts(blocks: usize, co: usize) -> Vec<Range<usize>> {
 /// The products that make up one convolution.
 struct Products<'a, T> {
     g: &'a Geometry,
+    chunk: usize,
     x: &'a [T],
     weight: &'a [T],
     orientation: Orientation,
@@ -73,22 +82,20 @@ struct Products<'a, T> {
 impl<T: Real> Products<'_, T> {
     /// Rows `all` of a block, some channels at a time.
     fn block(&self, group: usize, block: &Block, all: Range<usize>, scratch: &mut Scratch<T>) {
-        let (g, area, n) = (self.g, self.g.area(), block.len());
-        let channels = (BLOCK_ELEMENTS / (n * area)).min(CHUNK_DEPTH / area).clamp(1, g.ci);
-        let channels = g.ci.div_ceil(g.ci.div_ceil(channels));
-        let gathers: Vec<(Panel, Gather)> = panels_of::<T>(n, channels * area)
+        let (g, n, depth) = (self.g, block.len(), self.chunk * self.g.area());
+        let gathers: Vec<(Panel, Gather)> = panels_of::<T>(n, depth)
             .into_iter()
             .map(|panel| (panel, Gather::new::<T>(g, self.orientation, block, &panel)))
             .collect();
         // Images that go together are computed side by side, and then copied to where they belong.
         let together = if block.images.len() > 1 { all.len() * n } else { 0 };
-        let (matrix, product) = scratch.two(elements::<T>(n, channels * area), together);
+        let (matrix, product) = scratch.two(elements::<T>(n, depth), together);
         let (to, stride) = match together {
             0 => (self.place(group, block, block.images.start, all.start), g.out_plane()),
             _ => (Target::new(product, n), n),
         };
-        for first in (0..g.ci).step_by(channels) {
-            let channels = first..(first + channels).min(g.ci);
+        for first in (0..g.ci).step_by(self.chunk) {
+            let channels = first..(first + self.chunk).min(g.ci);
             self.gather(group, block, channels.clone(), &gathers, matrix);
             let write = if first == 0 { Write::Set } else { Write::Add };
             for start in all.clone().step_by(ROWS) {

@@ -70,9 +70,14 @@ impl Tiles {
         (row / self.down, row % self.down)
     }
 
-    /// All rows in even blocks, for tiles of so many channels on both sides together.
-    fn blocks<T: Real>(&self, channels: usize) -> Vec<Range<usize>> {
-        let tiles = (CACHE / (POINTS * channels * size_of::<T>())).max(LEAST_TILES);
+    /// All rows in even blocks, for tiles of `ci` channels that give `co`.
+    fn blocks<T: Real>(&self, ci: usize, co: usize) -> Vec<Range<usize>> {
+        let bytes = POINTS * size_of::<T>();
+        let mut tiles = (CACHE / (bytes * (ci + co))).max(LEAST_TILES);
+        if bytes * ci * co <= CACHE {
+            // The weights stay in the cache too: blocks may be small, so that all threads have some.
+            tiles = tiles.min((self.rows * self.across).div_ceil(4 * rayon::current_num_threads()));
+        }
         let rows = (tiles / self.across).max(1);
         let rows = self.rows.div_ceil(self.rows.div_ceil(rows));
         (0..self.rows).step_by(rows).map(|r| r..(r + rows).min(self.rows)).collect()
@@ -88,7 +93,7 @@ pub(super) fn forward<T: Real>(
     bias: Option<&[T]>,
 ) -> Vec<T> {
     let tiles = Tiles::new(g);
-    let blocks = tiles.blocks::<T>(g.ci + g.co);
+    let blocks = tiles.blocks::<T>(g.ci, g.co);
     let n = g.n * g.groups * g.co * g.out_plane();
     let mut y = Vec::with_capacity(n);
     let target = Target::uninit(&mut y.spare_capacity_mut()[..n], g.out_plane());
