@@ -41,9 +41,9 @@ pub(super) fn forward<T: Real>(
     y
 }
 
-/// Rows of the matrix that are gathered and multiplied at a time: a panel of so many stays in the first cache while all weights
-/// pass by. The sums of such parts are added up, which rounds less than one long sum, too.
-const CHUNK_DEPTH: usize = 160;
+/// Rows of the matrix that are gathered and multiplied at a time: the panels of so many stay in a core's own cache while all
+/// weights pass by. The sums of such parts are added up, which rounds less than one long sum, too.
+const CHUNK_DEPTH: usize = 640;
 
 /// Channels of such rows: all together in even parts. A sum's bits depend on it, so it depends on the sizes alone.
 fn chunk(g: &Geometry) -> usize {
