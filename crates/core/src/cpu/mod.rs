@@ -170,6 +170,21 @@ pub(crate) fn each(parallel: bool, n: usize, f: impl Fn(usize) + Sync + Send) {
     }
 }
 
+/// [`each`] with something that is made anew for each stretch of numbers that a thread takes.
+pub(crate) fn each_init<I>(
+    parallel: bool,
+    n: usize,
+    init: impl Fn() -> I + Sync + Send,
+    f: impl Fn(&mut I, usize) + Sync + Send,
+) {
+    if parallel {
+        (0..n).into_par_iter().for_each_init(init, f);
+    } else {
+        let mut value = init();
+        (0..n).for_each(|i| f(&mut value, i));
+    }
+}
+
 /// Defines a function whose body is sure to be compiled for the processor's widest vectors, with all `#[inline(always)]`
 /// functions that it calls. Closures are not among these: loops with a long body are written as `for`.
 macro_rules! kernel {

@@ -13,7 +13,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::cpu::{
-    Real, Target, each, lanes,
+    Real, Target, each_init, lanes,
     product::{Columns, Rows, Run, Write, multiply, padded, panels, vector_width},
     transpose::{transpose, transpose_to},
 };
@@ -101,12 +101,14 @@ pub(super) fn forward<T: Real>(
         let kernels = Kernels::new(g, weight, orientation, group);
         let convolution = Convolution { g, tiles, x, kernels: &kernels, group, bias, target };
         if let [block] = &blocks[..] {
-            convolution.block(block.clone(), None, true);
+            convolution.block(block.clone(), None, true, &mut Vec::new());
             continue;
         }
         let transformed = kernels.all();
         let many = blocks.len() >= 2 * rayon::current_num_threads();
-        each(many, blocks.len(), |i| convolution.block(blocks[i].clone(), Some(&transformed), !many));
+        each_init(many, blocks.len(), Vec::new, |inputs, i| {
+            convolution.block(blocks[i].clone(), Some(&transformed), !many, inputs);
+        });
     }
     // SAFETY: the blocks cover all tiles of all images, and the panels all channels.
     unsafe { y.set_len(n) };
@@ -126,10 +128,12 @@ struct Convolution<'a, T> {
 
 impl<T: Real> Convolution<'_, T> {
     /// The outputs of rows `block` of tiles, by all threads if `parallel`; weights are transformed where they are not given.
-    fn block(&self, block: Range<usize>, transformed: Option<&[Vec<T>]>, parallel: bool) {
+    /// `inputs` is memory for the transformed tiles.
+    fn block(&self, block: Range<usize>, transformed: Option<&[Vec<T>]>, parallel: bool, inputs: &mut Vec<T>) {
         let (g, across) = (self.g, self.tiles.across);
         let spread = Spread::new(g.ci, g.groups, self.group, (g.h, g.w), g.padding);
-        let inputs = spread.all::<T, IN, Input>(self.x, self.tiles, block.clone(), parallel);
+        spread.all::<T, IN, Input>(self.x, self.tiles, block.clone(), parallel, inputs);
+        let inputs = &*inputs;
         // Panels of channels by parts of the rows: enough for all threads.
         let parts = if !parallel || transformed.is_none() {
             1
@@ -137,7 +141,7 @@ impl<T: Real> Convolution<'_, T> {
             (2 * rayon::current_num_threads()).div_ceil(self.kernels.panels.len()).min(block.len())
         };
         let rows = block.len().div_ceil(parts);
-        each(parallel, self.kernels.panels.len() * parts, |task| {
+        each_init(parallel, self.kernels.panels.len() * parts, Vec::new, |sums, task| {
             let (panel, part) = (task / parts, task % parts);
             let start = (block.start + part * rows).min(block.end);
             let rows = start..(start + rows).min(block.end);
@@ -153,17 +157,26 @@ impl<T: Real> Convolution<'_, T> {
                 }
             };
             let first = (rows.start - block.start) * across;
-            self.panel(panel, weights, &inputs, block.len() * across, first, rows);
+            self.panel(panel, weights, (inputs, block.len() * across, first), rows, sums);
         });
     }
 
-    /// The outputs of one panel of channels for `rows` of tiles, the first of which is tile `first` of all `n_tiles` inputs.
-    fn panel(&self, panel: usize, weights: &[T], inputs: &[T], n_tiles: usize, first: usize, rows: Range<usize>) {
+    /// The outputs of one panel of channels for `rows` of tiles, the first of which is tile `first` of the `n_tiles` inputs.
+    /// `sums` is memory for the products.
+    fn panel(
+        &self,
+        panel: usize,
+        weights: &[T],
+        (inputs, n_tiles, first): (&[T], usize, usize),
+        rows: Range<usize>,
+        sums: &mut Vec<T>,
+    ) {
         let (g, across) = (self.g, self.tiles.across);
         let (_, width) = self.kernels.panels[panel];
         let (padded_in, padded_out) = (padded::<T>(g.ci), padded::<T>(width));
         let n = rows.len() * across;
-        let mut sums = Vec::with_capacity(POINTS * n * padded_out);
+        sums.clear();
+        sums.reserve(POINTS * n * padded_out);
         let target = Target::uninit(sums.spare_capacity_mut(), padded_out);
         for point in 0..POINTS {
             let data = &inputs[(point * n_tiles + first) * padded_in..];
@@ -176,7 +189,7 @@ impl<T: Real> Convolution<'_, T> {
         }
         // SAFETY: all products have been written.
         unsafe { sums.set_len(POINTS * n * padded_out) };
-        pulp::Arch::new().dispatch(Back { convolution: self, panel, sums: &sums, rows, n });
+        pulp::Arch::new().dispatch(Back { convolution: self, panel, sums, rows, n });
     }
 }
 

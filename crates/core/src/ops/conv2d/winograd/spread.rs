@@ -38,17 +38,20 @@ impl Spread {
         Self { channels, groups, group, size, padding }
     }
 
-    /// The tiles of side `SIDE` of `rows`, transformed: `(point, tile, channel)`, channels filled up with zeros to whole vectors.
+    /// Makes `out` the tiles of side `SIDE` of `rows`, transformed: `(point, tile, channel)`, channels filled up with zeros to
+    /// whole vectors.
     pub(super) fn all<T: Real, const SIDE: usize, M: Transform<SIDE, IN> + Sync>(
         &self,
         x: &[T],
         tiles: Tiles,
         rows: Range<usize>,
         parallel: bool,
-    ) -> Vec<T> {
+        out: &mut Vec<T>,
+    ) {
         let n = rows.len() * tiles.across;
         let len = POINTS * n * padded::<T>(self.channels);
-        let mut out = Vec::with_capacity(len);
+        out.clear();
+        out.reserve(len);
         let target = Target::uninit(&mut out.spare_capacity_mut()[..len], 0);
         each(parallel, rows.len(), |i| {
             let row = RowOfTiles::<T, SIDE, M> {
@@ -65,7 +68,6 @@ impl Spread {
         });
         // SAFETY: all points of all tiles have been written, in whole vectors.
         unsafe { out.set_len(len) };
-        out
     }
 }
 

@@ -36,13 +36,14 @@ pub(in super::super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], grad: &[
         // `(point, C_out, C_in)`.
         let mut sums: Vec<T> = Vec::with_capacity(POINTS * g.co * padded_in);
         let target = Target::uninit(sums.spare_capacity_mut(), padded_in);
+        let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
         for start in (0..tiles.rows).step_by(rows) {
             let block = start..(start + rows).min(tiles.rows);
             let n = block.len() * tiles.across;
-            let inputs = Spread::new(g.ci, g.groups, group, (g.h, g.w), g.padding);
-            let inputs = inputs.all::<T, IN, Input>(x, tiles, block.clone(), true);
-            let outputs = Spread::new(g.co, g.groups, group, (g.oh, g.ow), (0, 0));
-            let outputs = outputs.all::<T, OUT, OutputGradient>(grad, tiles, block, true);
+            let spread = Spread::new(g.ci, g.groups, group, (g.h, g.w), g.padding);
+            spread.all::<T, IN, Input>(x, tiles, block.clone(), true, &mut inputs);
+            let spread = Spread::new(g.co, g.groups, group, (g.oh, g.ow), (0, 0));
+            spread.all::<T, OUT, OutputGradient>(grad, tiles, block, true, &mut outputs);
             let write = if start == 0 { Write::Set } else { Write::Add };
             let parts = g.co.div_ceil(ROWS);
             (0..POINTS * parts).into_par_iter().for_each(|task| {
