@@ -3,7 +3,7 @@
 use sconce_core::{
     Error, Init, Result, Scope, Tensor,
     nn::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, Mode},
-    ops::{self, MaxPool2dParams},
+    ops::{self, Activation, MaxPool2dParams},
 };
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +145,7 @@ impl ResNet {
     /// # Errors
     /// If `x` does not fit.
     pub fn features(&self, x: &Tensor, mode: Mode) -> Result<[Tensor; 4]> {
-        let mut y = self.bn1.forward_relu(&self.conv1.forward(x)?, mode)?;
+        let mut y = self.conv1.forward_norm(x, &self.bn1, mode, Activation::Relu)?;
         if self.stem == Stem::ImageNet {
             y = ops::max_pool2d(&y, &MaxPool2dParams::square(3, 2, 1))?;
         }
@@ -239,16 +239,13 @@ impl ResidualBlock {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
         let short_cut = match &self.downsample {
             None => x.clone(),
-            Some((conv, norm)) => norm.forward(&conv.forward(x)?, mode)?,
+            Some((conv, norm)) => conv.forward_norm(x, norm, mode, Activation::None)?,
         };
         let mut y = x.clone();
         for (i, (conv, norm)) in self.layers.iter().enumerate() {
-            y = conv.forward(&y)?;
-            y = if i + 1 < self.layers.len() {
-                norm.forward_relu(&y, mode)?
-            } else {
-                norm.forward_add_relu(&y, &short_cut, mode)?
-            };
+            let is_last = i + 1 == self.layers.len();
+            let activation = if is_last { Activation::AddRelu(&short_cut) } else { Activation::Relu };
+            y = conv.forward_norm(&y, norm, mode, activation)?;
         }
         Ok(y)
     }

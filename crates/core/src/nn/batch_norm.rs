@@ -5,7 +5,7 @@ use candle_core::{CpuStorage, DType, InplaceOp1, Layout};
 use super::Mode;
 use crate::{
     Init, Result, Scope, Tensor,
-    ops::{self, Activation, RunningStats},
+    ops::{self, Activation, FrozenBatchNorm, RunningStats},
 };
 
 /// Where a [`BatchNorm2d`] takes its statistics from when training.
@@ -74,30 +74,30 @@ impl BatchNorm2d {
     /// # Errors
     /// As [`ops::batch_norm_train`] and [`ops::batch_norm_eval`].
     pub fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.apply(x, mode, Activation::None)
+        self.forward_with(x, mode, Activation::None)
     }
 
-    /// [`Self::forward`] and a ReLU in one pass.
+    /// What this layer does in `mode` if that does not depend on the batch.
+    pub(super) fn frozen(&self, mode: Mode) -> Option<FrozenBatchNorm<'_>> {
+        let Self { weight, bias, running_mean: mean, running_var: var, .. } = self;
+        (mode == Mode::Eval || self.kind == BatchNormKind::Frozen).then_some(FrozenBatchNorm {
+            weight,
+            bias,
+            mean,
+            var,
+            eps: EPS,
+        })
+    }
+
+    /// [`Self::forward`] and what follows it, in one pass.
     ///
     /// # Errors
-    /// As [`Self::forward`].
-    pub fn forward_relu(&self, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.apply(x, mode, Activation::Relu)
-    }
-
-    /// [`Self::forward`], the sum with `residual` and a ReLU in one pass: the end of a residual block.
-    ///
-    /// # Errors
-    /// As [`Self::forward`], and if the shapes differ.
-    pub fn forward_add_relu(&self, x: &Tensor, residual: &Tensor, mode: Mode) -> Result<Tensor> {
-        self.apply(x, mode, Activation::AddRelu(residual))
-    }
-
-    fn apply(&self, x: &Tensor, mode: Mode, activation: Activation<'_>) -> Result<Tensor> {
-        let Self { weight, bias, running_mean, running_var, .. } = self;
-        if mode == Mode::Eval || self.kind == BatchNormKind::Frozen {
-            return ops::batch_norm_eval(x, weight, bias, (running_mean, running_var), EPS, activation);
+    /// As [`Self::forward`], and if the shape of what is added differs.
+    pub fn forward_with(&self, x: &Tensor, mode: Mode, activation: Activation<'_>) -> Result<Tensor> {
+        if let Some(FrozenBatchNorm { weight, bias, mean, var, eps }) = self.frozen(mode) {
+            return ops::batch_norm_eval(x, weight, bias, (mean, var), eps, activation);
         }
+        let Self { weight, bias, running_mean, running_var, .. } = self;
         let running = RunningStats { mean: running_mean, var: running_var, momentum: MOMENTUM };
         let y = ops::batch_norm_train(x, weight, bias, &running, EPS, activation)?;
         self.num_batches_tracked.inplace_op1(&Increment)?;

@@ -1,6 +1,10 @@
 //! Convolution layer.
 
-use crate::{Init, Result, Scope, Tensor, ops, ops::Conv2dParams};
+use super::{BatchNorm2d, Mode};
+use crate::{
+    Init, Result, Scope, Tensor,
+    ops::{self, Activation, Conv2dParams},
+};
 
 /// How a [`Conv2d`] is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -94,5 +98,22 @@ impl Conv2d {
     /// As [`ops::conv2d`].
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         ops::conv2d(x, &self.weight, self.bias.as_ref(), &self.params)
+    }
+
+    /// The convolution and the batch normalisation behind it; in evaluation one pass where no gradient is asked for.
+    ///
+    /// # Errors
+    /// As [`Self::forward`] and [`BatchNorm2d::forward`].
+    pub fn forward_norm(
+        &self,
+        x: &Tensor,
+        norm: &BatchNorm2d,
+        mode: Mode,
+        activation: Activation<'_>,
+    ) -> Result<Tensor> {
+        match (&self.bias, norm.frozen(mode)) {
+            (None, Some(norm)) => ops::conv2d_batch_norm_eval(x, &self.weight, &self.params, &norm, activation),
+            _ => norm.forward_with(&self.forward(x)?, mode, activation),
+        }
     }
 }

@@ -43,7 +43,9 @@ pub use avg_pool2d::{AvgPool2dParams, adaptive_avg_pool2d, avg_pool2d};
 pub use batch_norm::{Activation, RunningStats, batch_norm_eval, batch_norm_train};
 pub use binary_cross_entropy::{BinaryCrossEntropyParams, binary_cross_entropy_with_logits};
 pub use boxes::{box_iou, generalized_box_iou};
-pub use conv2d::{Conv2dParams, ConvTranspose2dParams, conv_transpose2d, conv2d};
+pub use conv2d::{
+    Conv2dParams, ConvTranspose2dParams, FrozenBatchNorm, conv_transpose2d, conv2d, conv2d_batch_norm_eval,
+};
 pub use cross_entropy::{CrossEntropyParams, cross_entropy, soft_cross_entropy};
 pub use deform_conv2d::{DeformConv2dParams, deform_conv2d};
 pub use dropout::dropout;

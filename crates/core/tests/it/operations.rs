@@ -1,8 +1,11 @@
 //! Values, ties, views and refusals.
 
 use sconce_core::{
-    Device, Error, Result, Rng, Tensor, Var, backward,
-    ops::{self, Activation, AvgPool2dParams, Conv2dParams, CrossEntropyParams, MaxPool2dParams, RunningStats},
+    DType, Device, Error, Result, Rng, Tensor, Var, backward,
+    ops::{
+        self, Activation, AvgPool2dParams, Conv2dParams, CrossEntropyParams, FrozenBatchNorm, MaxPool2dParams,
+        RunningStats,
+    },
 };
 
 use crate::{assert_close, flat, normal};
@@ -221,6 +224,45 @@ fn batch_norm_adds_a_residual_as_the_operations_apart_do() {
     let running = RunningStats { mean: &bias, var: &bias, momentum: 0.1 };
     let wrong = ops::batch_norm_train(&x, &weight, &bias, &running, 1e-5, Activation::AddRelu(&weight));
     assert!(matches!(wrong, Err(Error::Argument { .. })), "{wrong:?}");
+}
+
+#[test]
+fn a_convolution_is_normalised_in_one_pass_with_the_bits_of_two() {
+    // Winograd's algorithm; products of one image and of several; a stride; groups; a part of a vector.
+    let cases = [
+        ((2, 20, 23, 23), (19, 20, 3, 3), 1, 1),
+        ((1, 30, 40, 50), (33, 30, 1, 1), 1, 1),
+        ((3, 10, 5, 5), (70, 10, 3, 3), 1, 1),
+        ((2, 8, 17, 9), (6, 4, 3, 3), 2, 2),
+    ];
+    for (x_shape, w_shape, stride, groups) in cases {
+        let single = |seed, shape: &[usize]| normal(seed, shape).to_dtype(DType::F32).unwrap();
+        let x = single(1, &<[usize; 4]>::from(x_shape));
+        let weight = single(2, &<[usize; 4]>::from(w_shape));
+        let params = Conv2dParams { stride: (stride, stride), padding: (1, 1), groups, ..Conv2dParams::default() };
+        let per_channel = [3, 4, 5, 6].map(|seed| single(seed, &[w_shape.0]));
+        let [scale, bias, mean, var] = &per_channel;
+        let var = &var.sqr().unwrap();
+        let norm = FrozenBatchNorm { weight: scale, bias, mean, var, eps: 1e-5 };
+        let y = ops::conv2d(&x, &weight, None, &params).unwrap();
+        let residual = single(7, y.dims());
+        for activation in [Activation::None, Activation::Relu, Activation::AddRelu(&residual)] {
+            let apart = ops::batch_norm_eval(&y, scale, bias, (mean, var), 1e-5, activation).unwrap();
+            let at_once = ops::conv2d_batch_norm_eval(&x, &weight, &params, &norm, activation).unwrap();
+            assert_eq!(flat(&at_once), flat(&apart), "{x_shape:?} {activation:?}");
+            // With a gradient, and that of the operations apart.
+            let var_weight = Var::from_tensor(&weight).unwrap();
+            let y = ops::conv2d_batch_norm_eval(&x, &var_weight, &params, &norm, activation).unwrap();
+            assert_eq!(flat(&y), flat(&apart));
+            assert!(backward(&y).unwrap().get(&var_weight).is_some());
+        }
+        let wrong = single(8, &[1, 1, 1, 1]);
+        let refused = ops::conv2d_batch_norm_eval(&x, &weight, &params, &norm, Activation::AddRelu(&wrong));
+        assert!(matches!(refused, Err(Error::Argument { .. })));
+        let norm = FrozenBatchNorm { mean: &wrong, ..norm };
+        let refused = ops::conv2d_batch_norm_eval(&x, &weight, &params, &norm, Activation::None);
+        assert!(matches!(refused, Err(Error::Argument { .. })));
+    }
 }
 
 #[test]

@@ -7,13 +7,21 @@ use crate::cpu::{Real, formula::Formula};
 /// `y = (x − mean) · scale + shift` of one channel; a backward pass computes it again, to the bit, to see where a ReLU let
 /// it pass.
 #[derive(Clone, Copy)]
-pub(super) struct Channel<T> {
-    pub(super) mean: T,
-    pub(super) scale: T,
-    pub(super) shift: T,
+pub(in crate::ops) struct Channel<T> {
+    pub(in crate::ops) mean: T,
+    pub(in crate::ops) scale: T,
+    pub(in crate::ops) shift: T,
+}
+
+pub(super) fn inv_std(var: f64, eps: f64) -> f64 {
+    1.0 / (var + eps).sqrt()
 }
 
 impl<T: Real> Channel<T> {
+    pub(in crate::ops) fn new((mean, var): (f64, f64), eps: f64, (weight, bias): (T, T)) -> Self {
+        Self { mean: T::from_f64(mean), scale: weight * T::from_f64(inv_std(var, eps)), shift: bias }
+    }
+
     #[inline(always)]
     fn centred<S: Simd>(self, simd: S, x: T::Vector<S>) -> T::Vector<S> {
         T::minus(simd, x, T::splat(simd, self.mean))

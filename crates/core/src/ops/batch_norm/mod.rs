@@ -17,7 +17,8 @@ use candle_core::{CpuStorage, CustomOp3, InplaceOp1, Layout, Shape, Tensor, With
 
 mod formulas;
 
-use formulas::{Channel, Gradient, GradientAdd, Means, Output, OutputAdd, Terms, TermsAdd};
+pub(super) use formulas::Channel;
+use formulas::{Gradient, GradientAdd, Means, Output, OutputAdd, Terms, TermsAdd, inv_std};
 
 const NAME: &str = "batch_norm";
 
@@ -156,20 +157,12 @@ impl BatchNorm {
         (self.planes.n * self.planes.plane) as f64
     }
 
-    fn inv_std(&self, var: f64) -> f64 {
-        1.0 / (var + self.eps).sqrt()
-    }
-
-    fn channel<T: Real>(&self, (mean, var): (f64, f64), weight: T, bias: T) -> Channel<T> {
-        Channel { mean: T::from_f64(mean), scale: weight * T::from_f64(self.inv_std(var)), shift: bias }
-    }
-
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T], residual: Option<&[T]>) -> Vec<T> {
         let given = self.stats.get();
         let ([y], stats) = self.planes.build(|c, y| {
             let stats =
                 given.map_or_else(|| mean_and_variance(self.planes.of(c), x), |stats| (stats.mean[c], stats.var[c]));
-            let channel = self.channel(stats, weight[c], bias[c]);
+            let channel = Channel::new(stats, self.eps, (weight[c], bias[c]));
             let written = match residual {
                 Some(residual) => y.write([x, residual], OutputAdd(channel)),
                 None if self.relu => y.write([x], Output::<T, true>(channel)),
@@ -197,7 +190,7 @@ impl BatchNorm {
     ) -> candle_core::Result<[Vec<T>; 3]> {
         let stats = self.known_stats()?;
         let ([gx], sums): (_, Vec<(T, T)>) = self.planes.build(|c, gx| {
-            let channel = self.channel((stats.mean[c], stats.var[c]), weight[c], bias[c]);
+            let channel = Channel::new((stats.mean[c], stats.var[c]), self.eps, (weight[c], bias[c]));
             let sums = long_sums(self.planes.of(c), [x, grad], Terms::<T, RELU>(channel));
             let (of_affine, means) = self.means(stats, c, sums);
             (gx.write([x, grad], Gradient::<T, RELU>(channel, means)), of_affine)
@@ -217,7 +210,7 @@ impl BatchNorm {
         let stats = self.known_stats()?;
         let (weight, bias) = affine.split_at(self.planes.channels);
         let ([gx, gr], sums): (_, Vec<(T, T)>) = self.planes.build(|c, outputs| {
-            let channel = self.channel((stats.mean[c], stats.var[c]), weight[c], bias[c]);
+            let channel = Channel::new((stats.mean[c], stats.var[c]), self.eps, (weight[c], bias[c]));
             let sums = long_sums(self.planes.of(c), [x, y, grad], TermsAdd(channel));
             let (of_affine, means) = self.means(stats, c, sums);
             (outputs.write([x, y, grad], GradientAdd(channel, means)), of_affine)
@@ -236,7 +229,7 @@ impl BatchNorm {
 
     /// Of channel `c`, whose sums of `g` and of `g · (x − mean)` are given: the gradients of weight and bias, and the means.
     fn means<T: Real>(&self, stats: &Stats, c: usize, [sum, dot]: [f64; 2]) -> ((T, T), Means<T>) {
-        let (n, inv_std) = (self.per_channel(), self.inv_std(stats.var[c]));
+        let (n, inv_std) = (self.per_channel(), inv_std(stats.var[c], self.eps));
         let dot = dot * inv_std;
         let (grad, slope) = if self.batch_stats { (sum / n, dot * inv_std / n) } else { (0.0, 0.0) };
         let means = Means { grad: T::from_f64(grad), slope: T::from_f64(slope) };

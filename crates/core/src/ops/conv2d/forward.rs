@@ -10,17 +10,18 @@ use crate::cpu::{
 };
 
 use super::{
+    epilogue::Epilogue,
     geometry::{Geometry, Orientation},
     panels::{BLOCK_ELEMENTS, Block, Gather, Panel, elements, panels_of},
 };
 
-/// `y = bias + weight ⋆ x`; see [`super::conv2d`].
+/// `y = weight ⋆ x`, and what follows; see [`super::conv2d`].
 pub(super) fn forward<T: Real>(
     g: &Geometry,
     x: &[T],
     weight: &[T],
     orientation: Orientation,
-    bias: Option<&[T]>,
+    epilogue: Epilogue<'_, T>,
 ) -> Vec<T> {
     let plane = g.out_plane();
     let n = g.n * g.groups * g.co * plane;
@@ -30,7 +31,7 @@ pub(super) fn forward<T: Real>(
     let blocks = Block::all(g, (BLOCK_ELEMENTS / (chunk * g.area())).min(BLOCK_OUTPUTS / g.co).min(share));
     let parts = parts(g.groups * blocks.len(), g.co);
     let target = Target::uninit(&mut y.spare_capacity_mut()[..n], plane);
-    let products = Products { g, chunk, x, weight, orientation, bias, target };
+    let products = Products { g, chunk, x, weight, orientation, epilogue, target };
     let blocks = (0..g.groups).flat_map(|group| blocks.iter().map(move |block| (group, block)));
     let tasks: Vec<_> = blocks.flat_map(|of| parts.iter().map(move |rows| (of, rows.clone()))).collect();
     tasks.into_par_iter().for_each_init(Scratch::default, |scratch, ((group, block), rows)| {
@@ -75,7 +76,7 @@ struct Products<'a, T> {
     x: &'a [T],
     weight: &'a [T],
     orientation: Orientation,
-    bias: Option<&'a [T]>,
+    epilogue: Epilogue<'a, T>,
     target: Target<T>,
 }
 
@@ -105,33 +106,35 @@ impl<T: Real> Products<'_, T> {
                 unsafe { self.rows(group, rows, channels.clone(), (&gathers, matrix), to, write) };
             }
         }
-        if together > 0 || self.bias.is_some() {
+        if together > 0 || !self.epilogue.is_none() {
             self.finish(group, block, all, &product[..together]);
         }
     }
 
-    /// Copies what was computed side by side to where it belongs, if anything was, and adds the bias.
+    /// Copies what was computed side by side to where it belongs, if anything was, and does what follows.
     fn finish(&self, group: usize, block: &Block, all: Range<usize>, product: &[T]) {
         for (i, row) in all.enumerate() {
-            let bias = self.bias.map(|bias| bias[group * self.g.co + row]);
             for (image, columns) in block.images() {
                 let place = self.place(group, block, image, row);
                 if !product.is_empty() {
                     // SAFETY: the output is alive, and this block of it is this task's alone.
                     unsafe { place.write(&product[i * block.len()..][columns.clone()]) };
                 }
-                if let Some(bias) = bias {
-                    // SAFETY: as above, and the products have written these elements.
-                    unsafe { place.slice(columns.len()) }.iter_mut().for_each(|y| *y += bias);
-                }
+                // SAFETY: as above, and the products have written these elements.
+                let y = unsafe { place.slice(columns.len()) };
+                self.epilogue.apply(group * self.g.co + row, self.at(group, block, image, row), y);
             }
         }
     }
 
     /// Where the block's part of `row` of an image begins.
-    fn place(&self, group: usize, block: &Block, image: usize, row: usize) -> Target<T> {
+    fn at(&self, group: usize, block: &Block, image: usize, row: usize) -> usize {
         let g = self.g;
-        self.target.offset(((image * g.groups + group) * g.co + row) * g.out_plane() + block.positions.start)
+        ((image * g.groups + group) * g.co + row) * g.out_plane() + block.positions.start
+    }
+
+    fn place(&self, group: usize, block: &Block, image: usize, row: usize) -> Target<T> {
+        self.target.offset(self.at(group, block, image, row))
     }
 
     /// Writes the rows of `channels` to all panels: along the channels, whose positions stand together.

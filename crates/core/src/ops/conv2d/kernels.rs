@@ -3,29 +3,31 @@
 use crate::cpu::{Real, planes::Planes};
 
 use super::{
-    backward, forward as direct,
+    backward,
+    epilogue::Epilogue,
+    forward as direct,
     geometry::{Geometry, Orientation},
     weight, winograd,
 };
 
-/// `y = bias + weight ⋆ x`; see [`super::conv2d`].
-pub(in crate::ops) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
+/// `y = weight ⋆ x`, and what follows; see [`super::conv2d`].
+pub(in crate::ops) fn forward<T: Real>(g: &Geometry, x: &[T], weight: &[T], epilogue: Epilogue<'_, T>) -> Vec<T> {
     if winograd::suits(g) {
-        return winograd::forward(g, x, weight, Orientation::Forward, bias);
+        return winograd::forward(g, x, weight, Orientation::Forward, epilogue);
     }
-    direct::forward(g, x, weight, Orientation::Forward, bias)
+    direct::forward(g, x, weight, Orientation::Forward, epilogue)
 }
 
 /// The gradient of `x`, given that of `y`.
 pub(in crate::ops) fn backward_data<T: Real>(g: &Geometry, weight: &[T], grad: &[T]) -> Vec<T> {
     match g.transposed() {
         Some(transposed) if winograd::suits(&transposed) => {
-            winograd::forward(&transposed, grad, weight, Orientation::Turned, None)
+            winograd::forward(&transposed, grad, weight, Orientation::Turned, Epilogue::None)
         }
         Some(transposed) if g.area() == 1 => {
-            direct::forward(&transposed, grad, &backward::exchanged(g, weight), Orientation::Forward, None)
+            direct::forward(&transposed, grad, &backward::exchanged(g, weight), Orientation::Forward, Epilogue::None)
         }
-        Some(transposed) => direct::forward(&transposed, grad, weight, Orientation::Turned, None),
+        Some(transposed) => direct::forward(&transposed, grad, weight, Orientation::Turned, Epilogue::None),
         None => backward::scattered(g, weight, grad),
     }
 }

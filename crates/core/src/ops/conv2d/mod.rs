@@ -1,9 +1,11 @@
 //! Two-dimensional convolution.
 
 mod backward;
+mod epilogue;
 mod forward;
 mod geometry;
 mod kernels;
+mod normalised;
 mod panels;
 mod transposed;
 mod weight;
@@ -16,8 +18,10 @@ use crate::{
     cpu::{gradient_of, slice, slices, with_real},
     node::{Keep, apply2, apply3},
 };
+use epilogue::Epilogue;
 use geometry::Geometry;
 
+pub use normalised::{FrozenBatchNorm, conv2d_batch_norm_eval};
 pub use transposed::{ConvTranspose2dParams, conv_transpose2d};
 
 /// The parameters of [`conv2d`] with PyTorch's names; pairs are (vertical, horizontal).
@@ -101,7 +105,7 @@ impl CustomOp2 for Conv2d {
         wl: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         with_real!(NAME, x.dtype(), T => {
-            let y = kernels::forward(&self.geometry, slice::<T>(NAME, x, xl)?, slice(NAME, w, wl)?, None);
+            let y = kernels::forward(&self.geometry, slice::<T>(NAME, x, xl)?, slice(NAME, w, wl)?, Epilogue::None);
             Ok((candle_core::WithDType::to_cpu_storage_owned(y), self.out_shape()))
         })
     }
@@ -133,8 +137,8 @@ impl CustomOp3 for Conv2d {
         bl: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         with_real!(NAME, x.dtype(), T => {
-            let bias = slice(NAME, b, bl)?;
-            let y = kernels::forward(&self.geometry, slice::<T>(NAME, x, xl)?, slice(NAME, w, wl)?, Some(bias));
+            let bias = Epilogue::Bias(slice(NAME, b, bl)?);
+            let y = kernels::forward(&self.geometry, slice::<T>(NAME, x, xl)?, slice(NAME, w, wl)?, bias);
             Ok((candle_core::WithDType::to_cpu_storage_owned(y), self.out_shape()))
         })
     }

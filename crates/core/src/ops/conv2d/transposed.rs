@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor, WithDType, backend::BackendStorage as _};
 use rayon::prelude::*;
 
-use super::{Conv2dParams, Geometry, kernels};
+use super::{Conv2dParams, Epilogue, Geometry, kernels};
 use crate::{
     Error, Result,
     cpu::{Real, gradient_of, planes::Planes, slice, slices, vectorised, with_real},
@@ -187,7 +187,7 @@ impl ConvTranspose2d {
         let g = &self.geometry;
         with_real!(NAME, grad.dtype(), T => {
             slices!(NAME, T, xs = x, ws = weight, gs = grad);
-            let data = x.track_op().then(|| kernels::forward(g, gs, ws, None));
+            let data = x.track_op().then(|| kernels::forward(g, gs, ws, Epilogue::None));
             let weights = weight.track_op().then(|| kernels::backward_weight(g, gs, xs));
             Ok([gradient_of(x, data)?, gradient_of(weight, weights)?])
         })

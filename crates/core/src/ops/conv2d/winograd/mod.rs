@@ -18,7 +18,10 @@ use crate::cpu::{
     transpose::{transpose, transpose_to},
 };
 
-use super::geometry::{Geometry, Orientation};
+use super::{
+    epilogue::Epilogue,
+    geometry::{Geometry, Orientation},
+};
 use spread::Spread;
 use transform::{IN, Input, KERNEL, Kernel, OUT, Output, POINTS, Transform as _};
 
@@ -84,13 +87,13 @@ impl Tiles {
     }
 }
 
-/// `y = bias + weight ⋆ x` for a geometry that [`suits`].
+/// `y = weight ⋆ x`, and what follows, for a geometry that [`suits`].
 pub(super) fn forward<T: Real>(
     g: &Geometry,
     x: &[T],
     weight: &[T],
     orientation: Orientation,
-    bias: Option<&[T]>,
+    epilogue: Epilogue<'_, T>,
 ) -> Vec<T> {
     let tiles = Tiles::new(g);
     let blocks = tiles.blocks::<T>(g.ci, g.co);
@@ -99,7 +102,7 @@ pub(super) fn forward<T: Real>(
     let target = Target::uninit(&mut y.spare_capacity_mut()[..n], g.out_plane());
     for group in 0..g.groups {
         let kernels = Kernels::new(g, weight, orientation, group);
-        let convolution = Convolution { g, tiles, x, kernels: &kernels, group, bias, target };
+        let convolution = Convolution { g, tiles, x, kernels: &kernels, group, epilogue, target };
         if let [block] = &blocks[..] {
             convolution.block(block.clone(), None, true, &mut Vec::new());
             continue;
@@ -122,7 +125,7 @@ struct Convolution<'a, T> {
     x: &'a [T],
     kernels: &'a Kernels<'a, T>,
     group: usize,
-    bias: Option<&'a [T]>,
+    epilogue: Epilogue<'a, T>,
     target: Target<T>,
 }
 
@@ -209,14 +212,10 @@ impl<T: Real> WithSimd for Back<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Convolution { g, tiles, group, bias, target, kernels, .. } = *self.convolution;
+        let Convolution { g, tiles, group, epilogue, target, kernels, .. } = *self.convolution;
         let (channel, width) = kernels.panels[self.panel];
         let (padded_out, line, plane) = (padded::<T>(width), tiles.across * OUT, g.out_plane());
         let lanes = lanes::<S, T>();
-        let mut biases = vec![T::zero(); padded_out];
-        if let Some(bias) = bias {
-            biases[..width].copy_from_slice(&bias[group * g.co + channel..][..width]);
-        }
         let mut lines = vec![T::zero(); OUT * line * padded_out];
         for (i, row) in self.rows.clone().enumerate() {
             for tile in 0..tiles.across {
@@ -226,22 +225,30 @@ impl<T: Real> WithSimd for Back<'_, T> {
                     for (point, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
                         *sum = load::<S, T>(self.sums, point * self.n * padded_out + at + c);
                     }
-                    let bias = load::<S, T>(&biases, c);
                     let outputs = Output::tile::<S, T>(simd, sums);
                     for (y, outputs) in outputs.iter().enumerate() {
                         for (x, &output) in outputs.iter().enumerate() {
                             let to = (y * line + tile * OUT + x) * padded_out + c;
-                            store::<S, T>(&mut lines, to, T::plus(simd, output, bias));
+                            store::<S, T>(&mut lines, to, output);
                         }
                     }
                 }
             }
             let (image, down) = tiles.place(row);
-            for y in 0..OUT.min(g.oh - down * OUT) {
-                let to = ((image * g.groups + group) * g.co + channel) * plane + (down * OUT + y) * g.ow;
-                let from = &lines[y * line * padded_out..];
+            let first = ((image * g.groups + group) * g.co + channel) * plane + down * OUT * g.ow;
+            let height = OUT.min(g.oh - down * OUT);
+            for y in 0..height {
+                let to = target.offset(first + y * g.ow).rows_of(plane);
                 // SAFETY: the output is alive; these lines of these channels are this task's alone.
-                unsafe { transpose_to(from, padded_out, (g.ow, width), target.offset(to).rows_of(plane)) };
+                unsafe { transpose_to(&lines[y * line * padded_out..], padded_out, (g.ow, width), to) };
+            }
+            if !epilogue.is_none() {
+                for c in 0..width {
+                    let at = first + c * plane;
+                    // SAFETY: as above, and all of these lines have been written.
+                    let y = unsafe { target.offset(at).slice(height * g.ow) };
+                    epilogue.apply(group * g.co + channel + c, at, y);
+                }
             }
         }
     }
