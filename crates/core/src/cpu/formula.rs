@@ -218,7 +218,7 @@ impl<T: Real, F: Formula<T, I, O>, const I: usize, const O: usize> Sums<'_, T, F
             for i in at..self.pieces.len {
                 let terms = self.formula.of(Scalar, inputs.map(|input| T::splat(Scalar, input[i])));
                 for (tail, term) in tail.iter_mut().zip(terms) {
-                    *tail = *tail + first_lane::<Scalar, T>(term);
+                    *tail += first_lane::<Scalar, T>(term);
                 }
             }
         }
@@ -230,7 +230,7 @@ impl<T: Real, F: Formula<T, I, O>, const I: usize, const O: usize> Sums<'_, T, F
             }
             for i in 0..BLOCK {
                 // SAFETY: the vectors hold `BLOCK` elements.
-                *sum = *sum + unsafe { *both.as_ptr().cast::<T>().add(i) };
+                *sum += unsafe { *both.as_ptr().cast::<T>().add(i) };
             }
         }
         sums

@@ -27,7 +27,7 @@ pub(super) fn forward<T: Real>(
     let n = g.n * g.groups * g.co * plane;
     let mut y = Vec::with_capacity(n);
     let chunk = chunk(g);
-    let share = (g.n * plane).div_ceil(2 * rayon::current_num_threads());
+    let share = (g.n * plane).div_ceil(4 * rayon::current_num_threads());
     let blocks = Block::all(g, (BLOCK_ELEMENTS / (chunk * g.area())).min(BLOCK_OUTPUTS / g.co).min(share));
     let parts = parts(g.groups * blocks.len(), g.co);
     let target = Target::uninit(&mut y.spare_capacity_mut()[..n], plane);
