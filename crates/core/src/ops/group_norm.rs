@@ -69,6 +69,11 @@ struct Stats {
     inv_std: f64,
 }
 
+/// What a mean loses when it is rounded: where it is far from zero, more than the differences from it do.
+fn rest<T: Real>(mean: f64) -> f64 {
+    mean - T::from_f64(mean).to_f64()
+}
+
 impl GroupNorm {
     /// Elements of a group.
     fn group(&self) -> usize {
@@ -98,7 +103,9 @@ impl GroupNorm {
         let stats = self.stats.get_or_init(|| self.statistics(x));
         self.by_planes(x.len(), |index, c, group, y| {
             let Stats { mean, inv_std } = stats[group];
-            let (mean, scale, bias) = (T::from_f64(mean), weight[c] * T::from_f64(inv_std), bias[c]);
+            let rest = rest::<T>(mean) * weight[c].to_f64() * inv_std;
+            let (mean, scale, bias) =
+                (T::from_f64(mean), weight[c] * T::from_f64(inv_std), bias[c] - T::from_f64(rest));
             let x = &x[index * self.plane..][..self.plane];
             y.extend(x.iter().map(|&x| (x - mean) * scale + bias));
         })
@@ -119,7 +126,7 @@ impl GroupNorm {
             .map(|(index, (x, g))| {
                 let Stats { mean, inv_std } = stats[index / self.channels_each];
                 let [sum, dot] = long_sums(Pieces::all(plane), [x, g], Moments(T::from_f64(mean)));
-                (sum, dot * inv_std)
+                (sum, (dot - rest::<T>(mean) * sum) * inv_std)
             })
             .collect();
         let per_channel = |f: fn(&(f64, f64)) -> f64| -> Vec<T> {
@@ -140,8 +147,9 @@ impl GroupNorm {
         let gx = self.by_planes(x.len(), |index, c, group, gx| {
             let (Stats { mean, inv_std }, (grad_mean, slope)) = (stats[group], means[group]);
             let scale = weight[c] * T::from_f64(inv_std);
-            let (mean, shift) = (T::from_f64(mean), T::from_f64(inv_std * grad_mean));
-            let slope = T::from_f64(inv_std * inv_std * slope);
+            let slope = inv_std * inv_std * slope;
+            let shift = T::from_f64(inv_std * grad_mean - rest::<T>(mean) * slope);
+            let (mean, slope) = (T::from_f64(mean), T::from_f64(slope));
             let inputs = x[index * plane..][..plane].iter().zip(&grad[index * plane..][..plane]);
             gx.extend(inputs.map(|(&x, &g)| g * scale - shift - (x - mean) * slope));
         });

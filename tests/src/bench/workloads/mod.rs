@@ -59,7 +59,7 @@ fn normal(purpose: &str, shape: &[usize]) -> Result<Tensor> {
 
 /// In place: a copy would count in the workload's peak memory.
 fn mean_square(tensor: &Tensor) -> Result<f64> {
-    let tensor = tensor.contiguous()?;
+    let tensor = tensor.to_dtype(DType::F32)?.contiguous()?;
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cpu(storage) = &*storage else { bail!("the result of a workload is not on the CPU") };
     let (start, end) = layout.contiguous_offsets().context("a contiguous tensor")?;

@@ -19,7 +19,10 @@ pub(super) fn inv_std(var: f64, eps: f64) -> f64 {
 
 impl<T: Real> Channel<T> {
     pub(in crate::ops) fn new((mean, var): (f64, f64), eps: f64, (weight, bias): (T, T)) -> Self {
-        Self { mean: T::from_f64(mean), scale: weight * T::from_f64(inv_std(var, eps)), shift: bias }
+        let (centre, inv_std) = (T::from_f64(mean), inv_std(var, eps));
+        // Where a mean is far from zero, its rounding is more than that of the differences from it.
+        let rest = (mean - centre.to_f64()) * weight.to_f64() * inv_std;
+        Self { mean: centre, scale: weight * T::from_f64(inv_std), shift: bias - T::from_f64(rest) }
     }
 
     #[inline(always)]

@@ -230,8 +230,11 @@ impl BatchNorm {
     /// Of channel `c`, whose sums of `g` and of `g · (x − mean)` are given: the gradients of weight and bias, and the means.
     fn means<T: Real>(&self, stats: &Stats, c: usize, [sum, dot]: [f64; 2]) -> ((T, T), Means<T>) {
         let (n, inv_std) = (self.per_channel(), inv_std(stats.var[c], self.eps));
-        let dot = dot * inv_std;
-        let (grad, slope) = if self.batch_stats { (sum / n, dot * inv_std / n) } else { (0.0, 0.0) };
+        // What the mean lost when it was rounded.
+        let rest = stats.mean[c] - T::from_f64(stats.mean[c]).to_f64();
+        let dot = (dot - rest * sum) * inv_std;
+        let slope = dot * inv_std / n;
+        let (grad, slope) = if self.batch_stats { (sum / n - rest * slope, slope) } else { (0.0, 0.0) };
         let means = Means { grad: T::from_f64(grad), slope: T::from_f64(slope) };
         ((T::from_f64(dot), T::from_f64(sum)), means)
     }

@@ -18,6 +18,9 @@ const BLOCK_ELEMENTS: usize = 3 << 17;
 /// Channels that one task turns.
 const TURNED: usize = 16;
 
+/// Steps of a sum in a row: sums of parts are added up, which rounds far less than one long sum.
+const PART: usize = 128;
+
 /// Rows of weights that one task computes, for a part of the inputs.
 const ROWS: usize = 16;
 
@@ -35,7 +38,7 @@ pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec
     for group in 0..g.groups {
         if let [block] = &blocks[..] {
             turned.fill(g, x, group, block, &mut buffer);
-            let runs: Vec<_> = turned.taps.iter().map(|&tap| turned.runs(g, tap, block)).collect();
+            let runs: Vec<_> = turned.taps.iter().map(|&tap| turned.parts(g, tap, block)).collect();
             let rows: Vec<_> = turned.rows(g, ROWS_AT_ONCE).collect();
             rows.par_iter().for_each_init(Vec::new, |sums, rows| {
                 // `(tap, C_out, columns)`, while they are in the cache.
@@ -59,7 +62,7 @@ pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec
             (0..n_taps).flat_map(|tap| turned.rows(g, ROWS).map(move |rows| (tap, rows))).collect();
         for block in &blocks {
             turned.fill(g, x, group, block, &mut buffer);
-            let runs: Vec<_> = turned.taps.iter().map(|&tap| turned.runs(g, tap, block)).collect();
+            let runs: Vec<_> = turned.taps.iter().map(|&tap| turned.parts(g, tap, block)).collect();
             tasks.par_iter().for_each(|(tap, rows)| {
                 let to = to.offset((tap * g.co + rows.start) * turned.columns);
                 let sums = Sums { g, turned: &turned, grad, buffer: &buffer, group, block, write: Write::Add };
@@ -87,18 +90,21 @@ struct Sums<'a, T> {
 }
 
 impl<T: Real> Sums<'_, T> {
-    /// For `rows` of outputs, all columns of the tap that `runs` belong to.
+    /// For `rows` of outputs, all columns of the tap that `parts` belong to.
     ///
     /// # Safety
     /// As [`multiply`].
-    unsafe fn add(&self, rows: Range<usize>, runs: &[Run], to: Target<T>) {
+    unsafe fn add(&self, rows: Range<usize>, parts: &[Vec<Run>], to: Target<T>) {
         let g = self.g;
         let first = ((self.block.images.start * g.groups + self.group) * g.co + rows.start) * g.out_plane();
         let rows = Rows { data: &self.grad[first..], n: rows.len(), row_stride: g.out_plane(), step: 1 };
         for (column, width) in panels::<T>(self.turned.columns) {
             let columns = Columns { data: &self.buffer[column..], width, step: self.turned.step(g) };
-            // SAFETY: as the caller promises.
-            unsafe { multiply(rows, columns, runs, to.offset(column), self.write) };
+            for (i, runs) in parts.iter().enumerate() {
+                let write = if i == 0 { self.write } else { Write::Add };
+                // SAFETY: as the caller promises.
+                unsafe { multiply(rows, columns, runs, to.offset(column), write) };
+            }
         }
     }
 }
@@ -205,6 +211,25 @@ impl Turned {
             after.fill(T::zero());
             transpose(from, g.in_plane(), (g.ci, g.w), middle, g.ci);
         });
+    }
+
+    /// [`Self::runs`] in parts of at most `PART` steps; one without any where there are none.
+    fn parts(&self, g: &Geometry, tap: Tap, block: &Block) -> Vec<Vec<Run>> {
+        let (mut parts, mut room) = (vec![Vec::new()], PART);
+        for Run { mut a, mut b, mut len } in self.runs(g, tap, block) {
+            while len > 0 {
+                if room == 0 {
+                    parts.push(Vec::new());
+                    room = PART;
+                }
+                let now = len.min(room);
+                if let Some(part) = parts.last_mut() {
+                    part.push(Run { a, b, len: now });
+                }
+                (a, b, len, room) = (a + now, b + now * self.step(g), len - now, room - now);
+            }
+        }
+        parts
     }
 
     /// Which outputs see an input through `tap`, as stretches of the sum; `b` counts from the buffer's start.
