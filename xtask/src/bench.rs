@@ -93,21 +93,21 @@ fn interleave(ours: &mut Side, mut peer: Option<&mut Side>) -> Result<Measured> 
     /// A repetition of more milliseconds is not repeated.
     const LONG: f64 = 5_000.0;
 
-    let mut measured = Measured { ours_ms: vec![ours.repetition()?], ..Measured::default() };
+    let mut measured = Measured { ours_ms: ours.turn()?, ..Measured::default() };
     if let Some(peer) = &mut peer {
-        measured.peer_ms.push(peer.repetition()?);
+        measured.peer_ms = peer.turn()?;
     }
     let first: f64 = measured.ours_ms.iter().chain(&measured.peer_ms).sum();
-    let n = if first > LONG { 0 } else { ((BUDGET / first) as usize).clamp(5, 40) };
+    let n = if first > LONG { 0 } else { ((BUDGET / first) as usize).clamp(5, 25) };
     if n > 0 {
         // The first one was to warm up and to tell how long it takes.
         measured.ours_ms.clear();
         measured.peer_ms.clear();
     }
     for _ in 0..n {
-        measured.ours_ms.push(ours.repetition()?);
+        measured.ours_ms.extend(ours.turn()?);
         if let Some(peer) = &mut peer {
-            measured.peer_ms.push(peer.repetition()?);
+            measured.peer_ms.extend(peer.turn()?);
         }
     }
     measured.ours_peak_mb = ours.peak_mb()?;

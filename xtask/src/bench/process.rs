@@ -24,8 +24,8 @@ pub(super) struct Side {
     last_ms: Option<f64>,
 }
 
-/// Milliseconds below which a repetition is short.
-const SHORT_MS: f64 = 200.0;
+/// Milliseconds that the repetitions of a turn take, if one does not take more.
+const TURN_MS: f64 = 100.0;
 
 impl Side {
     /// Starts `command` on `workload` behind the words of `pin`, and waits until it has run the check.
@@ -62,15 +62,16 @@ impl Side {
         Ok(side)
     }
 
-    /// Milliseconds of one repetition.
-    pub(super) fn repetition(&mut self) -> Result<f64> {
+    /// Milliseconds of some repetitions one after the other: one of what is long, more of what is short.
+    pub(super) fn turn(&mut self) -> Result<Vec<f64>> {
         // The threads of the other side spin for a while after their last task; let them go to sleep.
         thread::sleep(Duration::from_millis(20));
-        // Processors and caches have gone to sleep too: of what is short, one repetition wakes them up.
-        if self.last_ms.is_some_and(|ms| ms < SHORT_MS) {
+        let n = self.last_ms.map_or(1, |ms| (TURN_MS / ms) as usize).min(40);
+        // Processors and caches have gone to sleep too: what is short wakes them up first.
+        for _ in 0..n {
             self.run()?;
         }
-        self.run()
+        (0..n.max(1)).map(|_| self.run()).collect()
     }
 
     fn run(&mut self) -> Result<f64> {
