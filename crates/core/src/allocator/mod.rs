@@ -6,15 +6,15 @@
 //! memory than its tensors have at once.
 
 mod extents;
-#[cfg(unix)]
+#[cfg(all(unix, target_pointer_width = "64"))]
 mod large;
 
 use std::alloc::{GlobalAlloc, Layout};
 
 use mimalloc::MiMalloc;
 
-/// Large blocks are mimalloc's too.
-#[cfg(not(unix))]
+/// Where addresses cannot be reserved, or are few, large blocks are mimalloc's too.
+#[cfg(not(all(unix, target_pointer_width = "64")))]
 mod large {
     use std::alloc::Layout;
 
@@ -89,7 +89,7 @@ pub fn keep_freed_memory() {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, target_pointer_width = "64"))]
 mod tests {
     use super::*;
 

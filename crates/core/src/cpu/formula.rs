@@ -153,6 +153,11 @@ pub(crate) fn mean_and_variance<T: Real>(pieces: Pieces, x: &[T]) -> (f64, f64) 
     (mean, squares / n)
 }
 
+/// What a mean loses when it is rounded to `T`: where it is far from zero, more than the differences from it do.
+pub(crate) fn lost_by_rounding<T: Real>(mean: f64) -> f64 {
+    mean - T::from_f64(mean).to_f64()
+}
+
 /// Writes the formula's results for all elements of `pieces` to where these stand in the outputs.
 ///
 /// # Safety

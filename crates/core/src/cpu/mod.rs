@@ -67,6 +67,11 @@ pub(crate) fn gradient_of<T: Real>(arg: &Tensor, values: Option<Vec<T>>) -> cand
     }
 }
 
+/// [`gradient_of`] the argument `arg` if it is tracked, where the values came with those of other gradients.
+pub(crate) fn gradient_if_tracked<T: Real>(arg: &Tensor, values: Vec<T>) -> candle_core::Result<Option<Tensor>> {
+    gradient_of(arg, arg.track_op().then_some(values))
+}
+
 /// Binds each `$name` to the elements of the contiguous CPU tensor `$tensor`, as a slice of `$T`.
 macro_rules! slices {
     ($op:expr, $T:ty, $($name:ident = $tensor:expr),+ $(,)?) => {
@@ -163,11 +168,7 @@ pub(crate) fn vectorised<R>(f: impl FnMut() -> R) -> R {
 
 /// Runs `f` for `0..n`, by all threads if `parallel`.
 pub(crate) fn each(parallel: bool, n: usize, f: impl Fn(usize) + Sync + Send) {
-    if parallel {
-        (0..n).into_par_iter().for_each(f);
-    } else {
-        (0..n).for_each(f);
-    }
+    each_init(parallel, n, || (), |(), i| f(i));
 }
 
 /// [`each`] with something that is made anew for each stretch of numbers that a thread takes.

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Result,
-    cpu::{Real, gradient_of, slice, slices, with_real},
+    cpu::{Real, gradient_if_tracked, slice, slices, with_real},
     node::{Keep, apply2},
 };
 
@@ -321,8 +321,7 @@ impl CustomOp2 for GridSample {
                 (true, false) => self.backward::<T, true, false>(xs, grids, gs),
                 (false, _) => self.backward::<T, false, true>(xs, grids, gs),
             };
-            let wanted = |values: Vec<T>, of: &Tensor| gradient_of(of, of.track_op().then_some(values));
-            Ok((wanted(gx, x)?, wanted(ggrid, grid)?))
+            Ok((gradient_if_tracked(x, gx)?, gradient_if_tracked(grid, ggrid)?))
         })
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     Error, Result,
     cpu::{
         self, Real,
-        formula::{Moments, Pieces, long_sums, mean_and_variance},
-        gradient_of, slice, slices, with_real,
+        formula::{Moments, Pieces, long_sums, lost_by_rounding, mean_and_variance},
+        gradient_if_tracked, slice, slices, with_real,
     },
     node::{Keep, apply3},
 };
@@ -69,11 +69,6 @@ struct Stats {
     inv_std: f64,
 }
 
-/// What a mean loses when it is rounded: where it is far from zero, more than the differences from it do.
-fn rest<T: Real>(mean: f64) -> f64 {
-    mean - T::from_f64(mean).to_f64()
-}
-
 impl GroupNorm {
     /// Elements of a group.
     fn group(&self) -> usize {
@@ -103,7 +98,7 @@ impl GroupNorm {
         let stats = self.stats.get_or_init(|| self.statistics(x));
         self.by_planes(x.len(), |index, c, group, y| {
             let Stats { mean, inv_std } = stats[group];
-            let rest = rest::<T>(mean) * weight[c].to_f64() * inv_std;
+            let rest = lost_by_rounding::<T>(mean) * weight[c].to_f64() * inv_std;
             let (mean, scale, bias) =
                 (T::from_f64(mean), weight[c] * T::from_f64(inv_std), bias[c] - T::from_f64(rest));
             let x = &x[index * self.plane..][..self.plane];
@@ -126,7 +121,7 @@ impl GroupNorm {
             .map(|(index, (x, g))| {
                 let Stats { mean, inv_std } = stats[index / self.channels_each];
                 let [sum, dot] = long_sums(Pieces::all(plane), [x, g], Moments(T::from_f64(mean)));
-                (sum, (dot - rest::<T>(mean) * sum) * inv_std)
+                (sum, (dot - lost_by_rounding::<T>(mean) * sum) * inv_std)
             })
             .collect();
         let per_channel = |f: fn(&(f64, f64)) -> f64| -> Vec<T> {
@@ -148,7 +143,7 @@ impl GroupNorm {
             let (Stats { mean, inv_std }, (grad_mean, slope)) = (stats[group], means[group]);
             let scale = weight[c] * T::from_f64(inv_std);
             let slope = inv_std * inv_std * slope;
-            let shift = T::from_f64(inv_std * grad_mean - rest::<T>(mean) * slope);
+            let shift = T::from_f64(inv_std * grad_mean - lost_by_rounding::<T>(mean) * slope);
             let (mean, slope) = (T::from_f64(mean), T::from_f64(slope));
             let inputs = x[index * plane..][..plane].iter().zip(&grad[index * plane..][..plane]);
             gx.extend(inputs.map(|(&x, &g)| g * scale - shift - (x - mean) * slope));
@@ -189,8 +184,7 @@ impl CustomOp3 for GroupNorm {
         with_real!(NAME, grad.dtype(), T => {
             slices!(NAME, T, xs = x, ws = w, gs = grad);
             let [gx, gw, gb] = self.backward::<T>(xs, ws, gs)?;
-            let wanted = |values: Vec<T>, of: &Tensor| gradient_of(of, of.track_op().then_some(values));
-            Ok((wanted(gx, x)?, wanted(gw, w)?, wanted(gb, b)?))
+            Ok((gradient_if_tracked(x, gx)?, gradient_if_tracked(w, gw)?, gradient_if_tracked(b, gb)?))
         })
     }
 }

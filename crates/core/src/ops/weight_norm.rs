@@ -10,7 +10,7 @@ use crate::{
     cpu::{
         self, Real,
         formula::{Pieces, Times, long_sums},
-        gradient_of, slice, slices, with_real,
+        gradient_if_tracked, slice, slices, with_real,
     },
     node::{Keep, apply2},
 };
@@ -126,8 +126,7 @@ impl CustomOp2 for WeightNorm {
         with_real!(NAME, grad.dtype(), T => {
             slices!(NAME, T, vs = v, gs = g, grads = grad);
             let [gv, gg] = self.backward::<T>(vs, gs, grads)?;
-            let wanted = |values: Vec<T>, of: &Tensor| gradient_of(of, of.track_op().then_some(values));
-            Ok((wanted(gv, v)?, wanted(gg, g)?))
+            Ok((gradient_if_tracked(v, gv)?, gradient_if_tracked(g, gg)?))
         })
     }
 }

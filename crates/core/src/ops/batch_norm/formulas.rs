@@ -2,7 +2,10 @@
 
 use pulp::Simd;
 
-use crate::cpu::{Real, formula::Formula};
+use crate::cpu::{
+    Real,
+    formula::{Formula, Moments, lost_by_rounding},
+};
 
 /// `y = (x − mean) · scale + shift` of one channel; a backward pass computes it again, to the bit, to see where a ReLU let
 /// it pass.
@@ -19,10 +22,9 @@ pub(super) fn inv_std(var: f64, eps: f64) -> f64 {
 
 impl<T: Real> Channel<T> {
     pub(in crate::ops) fn new((mean, var): (f64, f64), eps: f64, (weight, bias): (T, T)) -> Self {
-        let (centre, inv_std) = (T::from_f64(mean), inv_std(var, eps));
-        // Where a mean is far from zero, its rounding is more than that of the differences from it.
-        let rest = (mean - centre.to_f64()) * weight.to_f64() * inv_std;
-        Self { mean: centre, scale: weight * T::from_f64(inv_std), shift: bias - T::from_f64(rest) }
+        let inv_std = inv_std(var, eps);
+        let rest = lost_by_rounding::<T>(mean) * weight.to_f64() * inv_std;
+        Self { mean: T::from_f64(mean), scale: weight * T::from_f64(inv_std), shift: bias - T::from_f64(rest) }
     }
 
     #[inline(always)]
@@ -82,7 +84,7 @@ impl<T: Real, const RELU: bool> Formula<T, 2, 2> for Terms<T, RELU> {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, [x, g]: [T::Vector<S>; 2]) -> [T::Vector<S>; 2] {
         let g = if RELU { passed::<S, T>(simd, self.0.apply(simd, x), g) } else { g };
-        [g, T::times(simd, g, self.0.centred(simd, x))]
+        Moments(self.0.mean).of(simd, [x, g])
     }
 }
 

@@ -6,8 +6,8 @@ use crate::{
     Error, Result,
     cpu::{
         Real,
-        formula::{long_sums, mean_and_variance},
-        gradient_of,
+        formula::{long_sums, lost_by_rounding, mean_and_variance},
+        gradient_if_tracked,
         planes::Planes,
         slice, slices, with_real,
     },
@@ -230,8 +230,7 @@ impl BatchNorm {
     /// Of channel `c`, whose sums of `g` and of `g · (x − mean)` are given: the gradients of weight and bias, and the means.
     fn means<T: Real>(&self, stats: &Stats, c: usize, [sum, dot]: [f64; 2]) -> ((T, T), Means<T>) {
         let (n, inv_std) = (self.per_channel(), inv_std(stats.var[c], self.eps));
-        // What the mean lost when it was rounded.
-        let rest = stats.mean[c] - T::from_f64(stats.mean[c]).to_f64();
+        let rest = lost_by_rounding::<T>(stats.mean[c]);
         let dot = (dot - rest * sum) * inv_std;
         let slope = dot * inv_std / n;
         let (grad, slope) = if self.batch_stats { (sum / n - rest * slope, slope) } else { (0.0, 0.0) };
@@ -275,8 +274,7 @@ impl CustomOp3 for BatchNorm {
                 false => self.backward::<false, T>(xs, (ws, bs), gs)?,
                 true => self.backward::<true, T>(xs, (ws, bs), gs)?,
             };
-            let wanted = |values: Vec<T>, of: &Tensor| gradient_of(of, of.track_op().then_some(values));
-            Ok((wanted(gx, x)?, wanted(gw, w)?, wanted(gb, b)?))
+            Ok((gradient_if_tracked(x, gx)?, gradient_if_tracked(w, gw)?, gradient_if_tracked(b, gb)?))
         })
     }
 }
@@ -317,8 +315,7 @@ impl CustomOp3 for Residual {
         with_real!(NAME, grad.dtype(), T => {
             slices!(NAME, T, xs = x, affines = affine, ys = y, gs = grad);
             let [gx, ga, gr] = self.0.backward_residual::<T>(xs, affines, ys, gs)?;
-            let wanted = |values: Vec<T>, of: &Tensor| gradient_of(of, of.track_op().then_some(values));
-            Ok((wanted(gx, x)?, wanted(ga, affine)?, wanted(gr, residual)?))
+            Ok((gradient_if_tracked(x, gx)?, gradient_if_tracked(affine, ga)?, gradient_if_tracked(residual, gr)?))
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     cpu::{Real, kernel},
-    ops::batch_norm::Channel,
+    ops::{activation::positive_part, batch_norm::Channel},
 };
 
 /// What each output becomes once its sum is known, while it is in the cache.
@@ -59,8 +59,7 @@ kernel! {
         }
         if relu {
             for y in y {
-                // So written, NaN passes through.
-                *y = if *y < T::zero() { T::zero() } else { *y };
+                *y = positive_part(*y);
             }
         }
     }

@@ -133,6 +133,7 @@ impl<T: Real> Products<'_, T> {
         ((image * g.groups + group) * g.co + row) * g.out_plane() + block.positions.start
     }
 
+    /// The output from there on.
     fn place(&self, group: usize, block: &Block, image: usize, row: usize) -> Target<T> {
         self.target.offset(self.at(group, block, image, row))
     }
