@@ -9,7 +9,7 @@ use std::{
 use sconce_core::Rng;
 use sha2::{Digest as _, Sha256};
 
-use crate::{DataError, Image, Result};
+use crate::{DataError, Image, Result, face_box::FaceBoxes};
 
 /// A list of images with a label and a name each. A clone or a subset shares the images.
 #[derive(Clone, Debug)]
@@ -32,8 +32,11 @@ struct Store {
 #[derive(Debug)]
 enum Pixels {
     Memory(Vec<Image>),
-    /// Files below this folder, by the samples' names; decoded when asked for.
-    Files(PathBuf),
+    /// Files below `root`, by the samples' names; decoded when asked for, and cut to a face where there are `faces`.
+    Files {
+        root: PathBuf,
+        faces: Option<FaceBoxes>,
+    },
 }
 
 impl ImageDataset {
@@ -47,15 +50,39 @@ impl ImageDataset {
         Self::new(Store { origin: origin.to_owned(), names, pixels: Pixels::Memory(images) }, classes, labels)
     }
 
+    /// A dataset of images in memory that have names of their own. `origin` names it in errors.
+    ///
+    /// # Errors
+    /// As [`ImageDataset::from_images`].
+    pub fn from_named_images(
+        origin: &str,
+        classes: Vec<String>,
+        images: Vec<(String, Image)>,
+        labels: Vec<u32>,
+    ) -> Result<Self> {
+        let (names, images) = images.into_iter().unzip();
+        Self::new(Store { origin: origin.to_owned(), names, pixels: Pixels::Memory(images) }, classes, labels)
+    }
+
     /// A dataset of files, each with its label: paths below `root`, which are the samples' names. They are decoded when they
     /// are asked for.
     ///
     /// # Errors
     /// As [`ImageDataset::from_images`].
     pub fn from_files(root: &Path, classes: Vec<String>, samples: Vec<(String, u32)>) -> Result<Self> {
+        Self::from_faces(root, classes, samples, None)
+    }
+
+    /// [`ImageDataset::from_files`] whose images are cut to `faces`, one a sample.
+    pub(crate) fn from_faces(
+        root: &Path,
+        classes: Vec<String>,
+        samples: Vec<(String, u32)>,
+        faces: Option<FaceBoxes>,
+    ) -> Result<Self> {
         let (names, labels) = samples.into_iter().unzip();
-        let store = Store { origin: root.display().to_string(), names, pixels: Pixels::Files(root.to_owned()) };
-        Self::new(store, classes, labels)
+        let pixels = Pixels::Files { root: root.to_owned(), faces };
+        Self::new(Store { origin: root.display().to_string(), names, pixels }, classes, labels)
     }
 
     fn new(store: Store, classes: Vec<String>, labels: Vec<u32>) -> Result<Self> {
@@ -92,14 +119,21 @@ impl ImageDataset {
     /// The image of sample `index`.
     ///
     /// # Errors
-    /// [`DataError::Io`] or [`DataError::Decode`] if its file cannot be read, [`DataError::Argument`] beyond the end.
+    /// [`DataError::Io`] or [`DataError::Decode`] if its file cannot be read, [`DataError::Line`] if the face that it should be
+    /// cut to lies outside, [`DataError::Argument`] beyond the end.
     pub fn image(&self, index: usize) -> Result<Image> {
         let Some(&row) = self.rows.get(index) else {
             return Err(DataError::argument("sample", index, format!("less than {}", self.len())));
         };
         match &self.store.pixels {
             Pixels::Memory(images) => Ok(images[row].clone()),
-            Pixels::Files(root) => Image::read(&root.join(&self.store.names[row])),
+            Pixels::Files { root, faces } => {
+                let image = Image::read(&root.join(&self.store.names[row]))?;
+                match faces {
+                    Some(faces) => faces.cut(row, &image),
+                    None => Ok(image),
+                }
+            }
         }
     }
 
@@ -198,7 +232,7 @@ impl ImageDataset {
     }
 
     /// The SHA-256 of the content, in hexadecimal: the class names, then for each sample its label and its size and pixels,
-    /// or, where samples are files, its label, name and file size. Pixels in files are not read: that would take as long as
+    /// or, where samples are files, its label, name, file size and face box. Pixels in files are not read: that would take as long as
     /// an epoch.
     ///
     /// # Errors
@@ -221,11 +255,12 @@ impl ImageDataset {
                     shape.iter().for_each(|&n| field(&(n as u64).to_le_bytes()));
                     field(image.data());
                 }
-                Pixels::Files(root) => {
+                Pixels::Files { root, faces } => {
                     let path = root.join(&self.store.names[row]);
                     let size = fs::metadata(&path).map_err(DataError::io(&path))?.len();
                     field(self.store.names[row].as_bytes());
                     field(&size.to_le_bytes());
+                    faces.iter().flat_map(|faces| faces.sides(row)).for_each(|side| field(&side.to_le_bytes()));
                 }
             }
         }

@@ -65,10 +65,10 @@ pub enum DataError {
         /// The number of classes.
         classes: usize,
     },
-    /// A folder without what it should hold.
+    /// A folder, or a list, without what it should hold.
     #[error("{path}: empty, expected {expected}", path = path.display())]
     Empty {
-        /// The folder.
+        /// The folder or the file.
         path: PathBuf,
         /// What it should hold.
         expected: &'static str,

@@ -1,9 +1,14 @@
 //! Images, their labels, and the order in which a network sees them.
 //!
 //! - [`ImageDataset`] is a list of images with labels and names: from a folder ([`read_image_folder`]), from IDX files
-//!   ([`idx`], [`read_fashion_mnist`]), or from the binary itself (`fashion_mnist_subset`, with the feature `embedded`).
+//!   ([`idx`], [`read_fashion_mnist`]), or from the binary itself (`fashion_mnist_subset` and `emoji_expressions`, with the
+//!   feature `embedded`).
+//! - Faces with expressions are read in the layouts that their authors publish: [`read_raf_db`]; [`read_fer_plus`] and
+//!   [`read_fer_plus_folders`], with a policy that makes one label of ten votes; [`read_affect_net`]. What a reader drops, it
+//!   counts; what it cannot use, it names by file and line.
 //! - [`Pipeline`] turns an [`Image`] of 8-bit pixels into a [`FloatImage`], with torchvision's transforms.
-//! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file.
+//! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file. Lists of others, with
+//!   the paths of their machines, are read by [`NoisyLabels::read_rerooted`].
 //! - [`Loader`] draws batches from a [`Source`]: decoded ahead by threads of its own, in an order that depends on the seed
 //!   alone, and from any place in any epoch.
 //!
@@ -43,32 +48,55 @@
 //! # }
 //! ```
 
+mod affect_net;
 mod dataset;
 #[cfg(feature = "embedded")]
 mod embedded;
+#[cfg(feature = "embedded")]
+mod emoji;
 mod error;
+mod face_box;
 mod fashion_mnist;
+mod fer_plus;
 mod float_image;
 mod folder;
 pub mod idx;
 mod image;
+mod line;
+mod listed;
 mod loader;
 mod noise;
 mod noise_list;
+mod raf_db;
+mod rerooted;
+mod rows;
 mod source;
 mod split;
 mod transform;
 
+pub use affect_net::{
+    AFFECT_NET_CLASSES, AffectNetClasses, AffectNetConfig, AffectNetCounts, AffectNetCrop, AffectNetList,
+    parse_affect_net, read_affect_net,
+};
 pub use dataset::ImageDataset;
 #[cfg(feature = "embedded")]
 pub use embedded::fashion_mnist_subset;
+#[cfg(feature = "embedded")]
+pub use emoji::{EMOJI_EXPRESSION_CLASSES, EmojiVendor, emoji_expressions};
 pub use error::{DataError, Result};
+pub use face_box::FaceBox;
 pub use fashion_mnist::{FASHION_MNIST_CLASSES, read_fashion_mnist};
+pub use fer_plus::{
+    FER_PLUS_CLASSES, FerPlusConfig, FerPlusCounts, FerPlusLabel, FerPlusSplit, Ties, parse_fer_plus,
+    parse_fer_plus_labels, read_fer_plus, read_fer_plus_folders,
+};
 pub use float_image::FloatImage;
 pub use folder::read_image_folder;
 pub use image::Image;
+pub use listed::ListedImage;
 pub use loader::{Loader, LoaderConfig};
 pub use noise::{ClassMap, LabelNoise, Made, NoisyLabels};
+pub use raf_db::{RAF_DB_CLASSES, parse_raf_db, read_raf_db};
 pub use source::{ImageBatch, ImageSource, Source};
 pub use split::Split;
 pub use transform::{

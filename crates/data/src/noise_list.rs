@@ -18,15 +18,12 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use sconce_core::files::write_atomic;
 
-use crate::{DataError, ImageDataset, Made, NoisyLabels, Result};
+use crate::{
+    DataError, ImageDataset, Made, NoisyLabels, Result,
+    line::{Line, lines, quoted},
+};
 
 const COMMENT: &str = "# ";
-
-/// What a line, and so every check of it, is about.
-struct Line<'a> {
-    path: &'a Path,
-    number: usize,
-}
 
 impl NoisyLabels {
     /// Writes the labels as a list file, with the names of `dataset`'s samples.
@@ -69,87 +66,81 @@ impl NoisyLabels {
     /// # Errors
     /// [`DataError::Io`], or [`DataError::Line`] with the first line that is not as it should be.
     pub fn read(path: &Path, dataset: &ImageDataset) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(DataError::io(path))?;
+        Self::parse(&fs::read_to_string(path).map_err(DataError::io(path))?, path, dataset)
+    }
+
+    /// [`NoisyLabels::read`] from a file's text; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// As [`NoisyLabels::read`].
+    pub fn parse(text: &str, origin: &Path, dataset: &ImageDataset) -> Result<Self> {
         let n_classes = dataset.classes().len();
         let mut made = None;
         let mut n_flips = None;
         let (mut original, mut noisy) = (Vec::new(), Vec::new());
         let mut n_lines = 0;
-        for (index, content) in text.trim_end().lines().enumerate() {
-            n_lines = index + 1;
-            let line = Line { path, number: n_lines };
+        for (number, content) in lines(text) {
+            n_lines = number;
+            let line = Line { path: origin, number };
             match content.strip_prefix(COMMENT) {
                 Some(comment) => match comment.split_once(" = ") {
-                    Some(("made", json)) => made = Some(line.made(json)?),
-                    Some(("classes", count)) => line.check_count("classes", count, n_classes)?,
-                    Some(("samples", count)) => line.check_count("samples", count, dataset.len())?,
+                    Some(("made", json)) => made = Some(parse_made(line, json)?),
+                    Some(("classes", count)) => check_count(line, "classes", count, n_classes)?,
+                    Some(("samples", count)) => check_count(line, "samples", count, dataset.len())?,
                     Some(("flips", count)) => n_flips = Some((line, count)),
                     _ => {}
                 },
                 None => {
-                    let sample = line.sample(content, dataset, original.len())?;
+                    let sample = sample(line, content, dataset, original.len())?;
                     original.push(sample.0);
                     noisy.push(sample.1);
                 }
             }
         }
         if original.len() != dataset.len() {
-            let line = Line { path, number: n_lines + 1 };
+            let line = Line { path: origin, number: n_lines + 1 };
             return Err(line.fail(format!("the end after {} samples", original.len()), dataset.len().to_string()));
         }
         let labels = Self::new(original, noisy, n_classes, made)?;
         if let Some((line, count)) = n_flips {
-            line.check_count("flips", count, labels.flips().len())?;
+            check_count(line, "flips", count, labels.flips().len())?;
         }
         Ok(labels)
     }
 }
 
-impl Line<'_> {
-    /// The original and the noisy label of sample `index`.
-    fn sample(&self, content: &str, dataset: &ImageDataset, index: usize) -> Result<(u32, u32)> {
-        // Names may hold spaces: the labels are the last two fields.
-        let mut fields = content.rsplitn(3, ' ');
-        let (Some(noisy), Some(original), Some(name)) = (fields.next(), fields.next(), fields.next()) else {
-            return Err(self.fail(format!("`{content}`"), "`name original noisy`".to_owned()));
-        };
-        if index >= dataset.len() {
-            return Err(self.fail(format!("sample `{name}`"), format!("the end after {} samples", dataset.len())));
-        }
-        if name != dataset.name(index) {
-            return Err(self.fail(format!("sample `{name}`"), format!("sample `{}`", dataset.name(index))));
-        }
-        let n_classes = dataset.classes().len();
-        let (original, noisy) = (self.label(original, n_classes)?, self.label(noisy, n_classes)?);
-        if original != dataset.label(index) {
-            let expected = format!("{} as in the dataset", dataset.label(index));
-            return Err(self.fail(format!("original label {original} of `{name}`"), expected));
-        }
-        Ok((original, noisy))
+/// The original and the noisy label of sample `index`.
+fn sample(line: Line<'_>, content: &str, dataset: &ImageDataset, index: usize) -> Result<(u32, u32)> {
+    // Names may hold spaces: the labels are the last two fields.
+    let mut fields = content.rsplitn(3, ' ');
+    let (Some(noisy), Some(original), Some(name)) = (fields.next(), fields.next(), fields.next()) else {
+        return Err(line.fail(quoted(content), "`name original noisy`"));
+    };
+    if index >= dataset.len() {
+        let expected = format!("the end after {} samples", dataset.len());
+        return Err(line.fail(format!("sample {}", quoted(name)), expected));
     }
-
-    fn label(&self, field: &str, n_classes: usize) -> Result<u32> {
-        let expected = || format!("a label from 0 to {}", n_classes.saturating_sub(1));
-        match field.parse() {
-            Ok(label) if (label as usize) < n_classes => Ok(label),
-            _ => Err(self.fail(format!("`{field}`"), expected())),
-        }
+    if name != dataset.name(index) {
+        return Err(line.fail(format!("sample {}", quoted(name)), format!("sample `{}`", dataset.name(index))));
     }
-
-    fn made(&self, json: &str) -> Result<Made> {
-        serde_json::from_str(json).map_err(|e| self.fail(format!("`{json}`"), format!("seed and noise as JSON ({e})")))
+    let n_classes = dataset.classes().len();
+    let (original, noisy) = (line.label(original, 0, n_classes)?, line.label(noisy, 0, n_classes)?);
+    if original != dataset.label(index) {
+        let expected = format!("{} as in the dataset", dataset.label(index));
+        return Err(line.fail(format!("original label {original} of `{name}`"), expected));
     }
+    Ok((original, noisy))
+}
 
-    fn check_count(&self, what: &str, count: &str, expected: usize) -> Result<()> {
-        if count.parse() == Ok(expected) {
-            Ok(())
-        } else {
-            Err(self.fail(format!("{count} {what}"), expected.to_string()))
-        }
-    }
+fn parse_made(line: Line<'_>, json: &str) -> Result<Made> {
+    serde_json::from_str(json).map_err(|e| line.fail(quoted(json), format!("seed and noise as JSON ({e})")))
+}
 
-    fn fail(&self, found: String, expected: String) -> DataError {
-        DataError::Line { path: self.path.to_owned(), line: self.number, found, expected }
+fn check_count(line: Line<'_>, what: &str, count: &str, expected: usize) -> Result<()> {
+    if count.parse() == Ok(expected) {
+        Ok(())
+    } else {
+        Err(line.fail(format!("{} {what}", count), expected.to_string()))
     }
 }
 
