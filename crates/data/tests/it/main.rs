@@ -1,4 +1,11 @@
-//! The crate from outside: what a loader promises, and what its sources do to it.
+//! The crate from outside: what a loader promises, what its sources do to it, and what the readers make of datasets in their
+//! real layouts.
 
+mod affect_net;
+mod arbitrary;
+#[cfg(feature = "embedded")]
+mod emoji;
+mod fer_plus;
 mod loader;
+mod raf_db;
 mod source;

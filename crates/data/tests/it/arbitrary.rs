@@ -1,0 +1,71 @@
+//! No reader panics, whatever it reads. The targets in `fuzz` look for the same with more patience.
+
+use std::path::Path;
+
+use proptest::{collection::vec, prelude::*, sample::select};
+use sconce_data::{
+    AffectNetClasses, AffectNetConfig, AffectNetCrop, FerPlusConfig, FerPlusLabel, FerPlusSplit, ImageDataset,
+    NoisyLabels, Split, Ties, idx, parse_affect_net, parse_fer_plus, parse_fer_plus_labels, parse_raf_db,
+};
+
+/// Bytes that begin as real files do more often than by chance.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&'static [u8]> = vec![
+        b"train_00001.jpg 5\n",
+        b"a b 1 0",
+        b"\r\n",
+        b",",
+        b"\"",
+        b" ",
+        b"0",
+        b"4294967295",
+        b"-1",
+        b"../",
+        b"\xFF",
+        b"# classes = 2\n",
+        b"# made = {",
+        b"emotion,pixels,Usage\n",
+        b"0,1 2 3,Training\n",
+        b"Training,fer0.png,",
+        b"Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n",
+        b"0,0,0,0,0,0,0,0,0,10\n",
+        b"fer0.png,\"(0, 0, 48, 48)\",",
+        b"1/a.jpg,0,0,4,4,1;2,7,0,0\n",
+        b"\0\0\x08\x03",
+        b"\0\0\x08\x01\0\0\0\x02\x01\0",
+        b"\x1F\x8B\x08\0\0\0\0\0",
+        b"\xEF\xBB\xBF",
+        b"\xFF\xFF\xFF\xFF",
+    ];
+    let piece = prop_oneof![select(pieces).prop_map(<[u8]>::to_vec), vec(any::<u8>(), 0..8)];
+    vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn readers_never_panic(bytes in bytes(), other in bytes()) {
+        let path = Path::new("list");
+        let text = String::from_utf8_lossy(&bytes);
+        for split in [Split::Train, Split::Test] {
+            let _ = parse_raf_db(&text, path, split);
+        }
+        let samples = vec![("train_00001_aligned.jpg".to_owned(), 0), ("a b".to_owned(), 1)];
+        let dataset = ImageDataset::from_files(path, vec!["x".to_owned(), "y".to_owned()], samples).unwrap();
+        let _ = NoisyLabels::parse(&text, path, &dataset);
+        for first_label in [0, 1, u32::MAX] {
+            let _ = NoisyLabels::parse_rerooted(&text, path, &dataset, first_label);
+        }
+        for label in [FerPlusLabel::ArgMax, FerPlusLabel::EmotionArgMax, FerPlusLabel::Majority] {
+            let config = FerPlusConfig { label, ties: Ties::Drop };
+            let _ = parse_fer_plus((&bytes[..], path), (&other[..], path), FerPlusSplit::Training, &config);
+            let _ = parse_fer_plus_labels(&bytes[..], path, &config);
+        }
+        for crop in [AffectNetCrop::None, AffectNetCrop::Face] {
+            let config = AffectNetConfig { classes: AffectNetClasses::Seven, crop, ..AffectNetConfig::default() };
+            let _ = parse_affect_net(&bytes[..], path, &config);
+        }
+        let _ = idx::parse_images(&bytes, path);
+        let _ = idx::parse_labels(&bytes, path);
+    }
+}
