@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{data, workspace};
 
 /// Programs that some commands use: name, and what for.
-const OPTIONAL: [(&str, &str); 9] = [
+const OPTIONAL: [(&str, &str); 10] = [
     ("taskset", "bench on one pinned thread"),
     ("apt-get", "data fetch, Debian packages"),
     ("dpkg-deb", "data fetch, Debian packages"),
@@ -15,6 +15,7 @@ const OPTIONAL: [(&str, &str); 9] = [
     ("npm", "data fetch, npm packages"),
     ("tar", "data fetch, npm packages"),
     ("python3", "bench --peer with torch and torchvision; data fetch, Python wheels"),
+    ("cargo-fuzz", "fuzz"),
     ("nvcc", "the feature cuda"),
     ("mpirun", "more than one process, from a later version on"),
 ];

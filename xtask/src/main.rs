@@ -4,6 +4,7 @@ mod bench;
 mod ci;
 mod data;
 mod doctor;
+mod fuzz;
 mod parity;
 mod reproduce;
 mod tidy;
@@ -31,6 +32,8 @@ enum Command {
     Bench(bench::Args),
     /// Lists, gets or checks the data that package registries carry.
     Data(data::Args),
+    /// Feeds the readers what no file should hold, for a while each.
+    Fuzz(fuzz::Args),
     /// Checks the project's own rules.
     Tidy,
     /// Shows what this machine has of what the project can use.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Parity(args) => parity::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Data(args) => data::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Tidy => tidy::run(),
         Command::Doctor => doctor::run(),
         Command::Ci => ci::run(),

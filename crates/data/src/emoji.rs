@@ -80,7 +80,10 @@ pub fn emoji_expressions(vendors: &[EmojiVendor]) -> Result<ImageDataset> {
     for vendor in vendors {
         let of_vendor = NAMES.lines().filter(|name| name.split('/').next() == Some(vendor.name()));
         let file = format!("{}.png", vendor.name());
-        let pictures = Image::decode(vendor.pictures(), Path::new(&file))?;
+        let pictures = Image::decode(vendor.pictures(), Path::new(&file))?.into_rgb();
+        if pictures.width() != SIZE {
+            return Err(DataError::argument("width of the embedded emoji", pictures.width(), SIZE));
+        }
         let mut pictures = pictures.data().chunks_exact(3 * SIZE * SIZE);
         for name in of_vendor {
             let label = EMOJI_EXPRESSION_CLASSES.iter().position(|&class| name.split('/').nth(1) == Some(class));
@@ -93,4 +96,35 @@ pub fn emoji_expressions(vendors: &[EmojiVendor]) -> Result<ImageDataset> {
     }
     let classes = EMOJI_EXPRESSION_CLASSES.map(str::to_owned).into();
     ImageDataset::from_named_images("emoji expressions", classes, images, labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    #[test]
+    fn the_vendored_files_are_the_ones_that_were_made() {
+        let expected = [
+            "49da77c50074022a0ecad9988ef2e5d5cb63876eb9b520aa809d926d6a2ccebc",
+            "75d4cd861cc2e1e5dc319cf21d4f0764a0a52a5fad5902c7e96742c16fec818d",
+            "e82c1c97db85dc97dfc34b995a0359974b2eb287e831ec3554c6f786418366af",
+            "4bf8b01364c5b91acb51754b0031fc5d98d3e8a8ed957ec88f0031e860f5d5a4",
+            "80f1c8c244a7694e2e912517a96e45ccb61efece4713fa1a6c4117413d9d9378",
+        ];
+        for (vendor, expected) in EmojiVendor::ALL.into_iter().zip(expected) {
+            assert_eq!(format!("{:x}", Sha256::digest(vendor.pictures())), expected, "{}", vendor.name());
+        }
+        let names = Sha256::digest(NAMES.as_bytes());
+        assert_eq!(format!("{names:x}"), "54c625e72cc51964a0ea1060f45fec1c9bb2e5100ffa373214423a34e5c6def9");
+    }
+
+    #[test]
+    fn every_picture_has_a_name() {
+        for vendor in EmojiVendor::ALL {
+            let pictures = Image::decode(vendor.pictures(), Path::new("strip")).unwrap();
+            assert_eq!(emoji_expressions(&[vendor]).unwrap().len() * SIZE, pictures.height(), "{}", vendor.name());
+        }
+    }
 }

@@ -26,17 +26,17 @@ impl SourceFile {
 
 impl Tree {
     /// Reads everything below `root` but for what `.gitignore` names. No git is needed for that: the entries there have the
-    /// form `/NAME`.
+    /// form `/PATH`.
     pub(super) fn read(root: &Path) -> Result<Self> {
         let path = root.join(".gitignore");
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let mut ignored = vec![".git".to_owned()];
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let name = line.strip_prefix('/').map(|name| name.trim_end_matches('/'));
-            let plain = name.filter(|name| !name.contains(['/', '*', '?', '[']));
+            let plain = name.filter(|name| !name.contains(['*', '?', '[']));
             ensure!(
                 plain.is_some(),
-                "{}: `{line}` has not the form `/NAME`, which is all that tidy reads",
+                "{}: `{line}` has not the form `/PATH`, which is all that tidy reads",
                 path.display()
             );
             ignored.extend(plain.map(str::to_owned));
@@ -77,10 +77,10 @@ fn walk(dir: &Path, prefix: &str, ignored: &[String], files: &mut Vec<SourceFile
     for entry in fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let entry = entry.with_context(|| dir.display().to_string())?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if prefix.is_empty() && ignored.contains(&name) || name == "__pycache__" {
+        let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+        if ignored.contains(&path) || name == "__pycache__" {
             continue;
         }
-        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         if entry.file_type()?.is_dir() {
             walk(&entry.path(), &path, ignored, files)?;
         } else {
@@ -98,14 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_gitignore_names_is_left_out_at_the_top_alone() {
+    fn what_gitignore_names_is_left_out_there_alone() {
         let root = std::env::temp_dir().join(format!("sconce-xtask-tree-{}", std::process::id()));
-        for dir in ["target", "a/target", ".git"] {
+        for dir in ["target", "a/target", "a/corpus", ".git"] {
             fs::create_dir_all(root.join(dir)).unwrap();
             fs::write(root.join(dir).join("f.rs"), "x").unwrap();
         }
         fs::write(root.join("a/b.bin"), [0, 1]).unwrap();
-        fs::write(root.join(".gitignore"), "/target\n").unwrap();
+        fs::write(root.join(".gitignore"), "/target\n/a/corpus\n").unwrap();
         let tree = Tree::read(&root);
         fs::write(root.join(".gitignore"), "*.log\n").unwrap();
         let unreadable = Tree::read(&root);
