@@ -19,5 +19,5 @@
 mod resnet;
 mod vgg;
 
-pub use resnet::{Block, ResNet, ResNetClassifier, ResNetConfig, Stem};
-pub use vgg::{Vgg, VggConfig};
+pub use resnet::{Block, ResNet, ResNetClassifier, ResNetConfig, Stem, StrideIn};
+pub use vgg::{Vgg, VggClassifier, VggConfig, VggHead, VggHeadConfig, VggNorm};

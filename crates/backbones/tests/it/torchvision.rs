@@ -49,7 +49,7 @@ impl Case {
 }
 
 /// The rule of `make_torchvision.py`.
-fn fill(name: &str, shape: &[usize]) -> Tensor {
+pub(crate) fn fill(name: &str, shape: &[usize]) -> Tensor {
     let (centre, scale) = if name.ends_with("running_var") {
         (1.0, 0.5)
     } else if name.ends_with("running_mean") || name.ends_with("bias") {
@@ -65,7 +65,7 @@ fn fill(name: &str, shape: &[usize]) -> Tensor {
 }
 
 /// Fills every tensor by the rule.
-fn fill_all(params: &Params) {
+pub(crate) fn fill_all(params: &Params) {
     let filled: BTreeMap<String, Tensor> = params
         .tensors()
         .into_iter()
@@ -77,7 +77,7 @@ fn fill_all(params: &Params) {
     params.load("the rule", &filled, Tolerance::Exact).unwrap();
 }
 
-fn shapes(params: &Params) -> BTreeMap<String, Vec<usize>> {
+pub(crate) fn shapes(params: &Params) -> BTreeMap<String, Vec<usize>> {
     params.tensors().into_iter().map(|(n, t)| (n, t.dims().to_vec())).collect()
 }
 
@@ -141,9 +141,9 @@ fn every_stage_is_torchvisions() {
     let expected: Expected = serde_json::from_str(include_str!("../vgg16.json")).unwrap();
     assert_eq!(shapes(&params), expected.names);
     let frozen = Vgg::new(&params.detached(), &config).unwrap();
-    check_stages(&frozen.features(&images).unwrap(), &expected.eval);
+    check_stages(&frozen.features(&images, Mode::Eval).unwrap(), &expected.eval);
     // Filled after it was built: what is frozen must follow, too.
-    let stages = vgg.features(&images).unwrap();
+    let stages = vgg.features(&images, Mode::Eval).unwrap();
     check_stages(&stages, &expected.eval);
     let gradients = sconce_core::backward(&stages[4].sum_all().unwrap()).unwrap();
     let trained: Vec<_> =

@@ -1,6 +1,7 @@
 //! Batch normalisation layer.
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout};
+use serde::{Deserialize, Serialize};
 
 use super::Mode;
 use crate::{
@@ -9,7 +10,8 @@ use crate::{
 };
 
 /// Where a [`BatchNorm2d`] takes its statistics from when training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum BatchNormKind {
     /// The batch.
     #[default]

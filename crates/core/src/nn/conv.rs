@@ -49,6 +49,20 @@ impl Conv2dConfig {
         self
     }
 
+    /// With kernel elements this far apart in both directions.
+    #[must_use]
+    pub fn dilation(mut self, dilation: usize) -> Self {
+        self.params.dilation = (dilation, dilation);
+        self
+    }
+
+    /// With this many groups of channels, each convolved by itself.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.params.groups = groups;
+        self
+    }
+
     /// Without a bias, as before a batch normalisation.
     #[must_use]
     pub fn without_bias(mut self) -> Self {

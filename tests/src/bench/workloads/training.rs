@@ -116,7 +116,7 @@ impl Features {
     }
 
     fn forward_backward(&self) -> Result<(Tensor, GradStore)> {
-        let y = self.model.features(&self.x)?.pop().context("a network has stages")?; // (1, 512, 18, 25)
+        let y = self.model.features(&self.x, Mode::Train)?.pop().context("a network has stages")?; // (1, 512, 18, 25)
         let gradients = backward(&y)?;
         Ok((y, gradients))
     }
