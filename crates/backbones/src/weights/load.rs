@@ -1,0 +1,65 @@
+//! Weights into a model that has a head of its own.
+
+use std::collections::BTreeMap;
+
+use sconce_core::{Error, LoadReport, Params, Tensor, Tolerance, WrongShape};
+
+use super::{StateDict, error::Result};
+
+/// Counters that files from before PyTorch 0.4.1 lack, and that nothing is computed from.
+const COUNTER: &str = "num_batches_tracked";
+
+/// Copies a backbone's weights into `params`.
+///
+/// Names that begin with one of `head` belong to classifiers: the file's own one is left out, the model's stays as it is.
+/// All others must be the same on both sides; only `num_batches_tracked` may be missing, as in files from before PyTorch 0.4.1.
+/// The report counts as missing what the model has besides: the counters and its head.
+///
+/// ```
+/// use sconce_backbones::{ResNet, ResNetClassifier, ResNetConfig, weights::{StateDict, load_backbone}};
+/// use sconce_core::{DType, Device, Params};
+///
+/// let config = ResNetConfig { width: 0.0625, ..ResNetConfig::resnet18() };
+/// let trained = Params::new(1, DType::F32, &Device::Cpu);
+/// ResNetClassifier::new(&trained.scope(), &config, 1000)?;
+/// let params = Params::new(2, DType::F32, &Device::Cpu);
+/// ResNet::new(&params.scope(), &config)?;
+///
+/// // In earnest: `read_weights(path)?`.
+/// let weights = StateDict::new("resnet18.pth", trained.tensors());
+/// let report = load_backbone(&params, &weights, &["fc."])?;
+/// assert_eq!(report.loaded.len(), 120);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Error::Load`] names what is missing, unexpected or misshapen; `params` is then as it was.
+pub fn load_backbone(params: &Params, weights: &StateDict, head: &[&str]) -> Result<LoadReport> {
+    let of_head = |name: &str| head.iter().any(|prefix| name.starts_with(prefix));
+    let tensors: BTreeMap<String, Tensor> = weights
+        .tensors()
+        .iter()
+        .filter(|(name, _)| !of_head(name))
+        .map(|(name, t)| (name.clone(), t.clone()))
+        .collect();
+    let model = params.tensors();
+    let missing = |name: &&String| !of_head(name) && !name.ends_with(COUNTER) && !tensors.contains_key(*name);
+    let report = LoadReport {
+        loaded: Vec::new(),
+        missing: model.keys().filter(missing).cloned().collect(),
+        unexpected: tensors.keys().filter(|name| !model.contains_key(*name)).cloned().collect(),
+        wrong_shape: tensors.iter().filter_map(|(name, t)| wrong_shape(name, t, model.get(name)?)).collect(),
+    };
+    if report != LoadReport::default() {
+        return Err(Error::Load { origin: weights.origin().to_owned(), report: Box::new(report) }.into());
+    }
+    Ok(params.load(weights.origin(), &tensors, Tolerance::Missing)?)
+}
+
+fn wrong_shape(name: &str, found: &Tensor, expected: &Tensor) -> Option<WrongShape> {
+    (found.shape() != expected.shape()).then(|| WrongShape {
+        name: name.to_owned(),
+        found: found.dims().to_vec(),
+        expected: expected.dims().to_vec(),
+    })
+}

@@ -1,0 +1,23 @@
+//! Pretrained weights: read, renamed, adapted and loaded into [`Params`](sconce_core::Params).
+//!
+//! [`read_weights`] reads safetensors and both forms of `.pth`, [`load_backbone`] puts them into a model and says what
+//! matched, [`convert`] writes safetensors. [`KeyMap`] translates names, [`fold_input`] the order and scale of colours; with
+//! the feature `hub`, `hub::fetch` brings a file from the Hugging Face hub.
+
+mod colour;
+mod convert;
+mod error;
+#[cfg(feature = "hub")]
+pub mod hub;
+mod key_map;
+mod load;
+mod pth;
+mod state_dict;
+
+pub use colour::{ColourOrder, FoldOffset, FoldedInput, InputConvention, fold_input};
+pub use convert::{ConvertOptions, convert};
+pub use error::WeightsError;
+pub use key_map::{KeyMap, Rule, Unmatched};
+pub use load::load_backbone;
+pub use pth::{Extent, PthError, read_pth};
+pub use state_dict::{StateDict, read_weights};

@@ -1,0 +1,128 @@
+//! Networks of real key names in every form give PyTorch's logits.
+
+use std::{collections::BTreeMap, path::Path};
+
+use sconce_backbones::{
+    ResNetClassifier, ResNetConfig, VggClassifier, VggConfig, VggHeadConfig,
+    weights::{
+        ConvertOptions, Extent, KeyMap, Rule, StateDict, Unmatched, WeightsError, convert, load_backbone, read_weights,
+    },
+};
+use sconce_core::{DType, Device, Params, Rng, Tensor, nn::Mode, read_tensors};
+
+use super::{fixture, flat, names};
+use crate::torchvision::fill;
+
+fn images() -> Tensor {
+    (fill("images", &[2, 3, 64, 64]) * 100.0).unwrap()
+}
+
+/// The logits of the network that is called so, with the weights in a file.
+fn logits(network: &str, path: &Path) -> Vec<f64> {
+    let params = Params::new(0, DType::F32, &Device::Cpu);
+    let narrow = ResNetConfig { width: 0.0625, blocks: [1, 2, 1, 1], ..ResNetConfig::resnet18() };
+    let weights = read_weights(path).unwrap();
+    let load = || load_backbone(&params, &weights, &[]).unwrap();
+    let y = match network {
+        "vgg" => {
+            let (config, head) =
+                (VggConfig { width: 0.0625, ..VggConfig::vgg11() }, VggHeadConfig { hidden: 12, dropout: 0.5 });
+            let model = VggClassifier::new(&params.scope(), &config, &head, 5).unwrap();
+            load();
+            model.forward(&images(), Mode::Eval, &mut Rng::new(0, "dropout"))
+        }
+        _ => {
+            let block = if network == "basic" { narrow.block } else { ResNetConfig::resnet50().block };
+            let model = ResNetClassifier::new(&params.scope(), &ResNetConfig { block, ..narrow }, 5).unwrap();
+            load();
+            model.forward(&images(), Mode::Eval)
+        }
+    };
+    flat(&y.unwrap())
+}
+
+#[track_caller]
+fn check(network: &str, path: &Path) {
+    let expected: BTreeMap<String, Vec<Vec<f64>>> =
+        serde_json::from_str(include_str!("../../fixtures/expected.json")).unwrap();
+    let ours = logits(network, path);
+    let expected = expected[network].concat();
+    assert_eq!(ours.len(), expected.len());
+    for (ours, expected) in ours.iter().zip(&expected) {
+        let close = (ours - expected).abs() <= 1e-4 * expected.abs().max(1.0);
+        assert!(close, "{}: {ours}, expected {expected}", path.display());
+    }
+}
+
+#[test]
+fn every_form_of_every_network_gives_pytorchs_logits() {
+    for network in ["basic", "bottleneck", "vgg"] {
+        for form in [".safetensors", ".pth", "-legacy.pth"] {
+            check(network, &fixture(&format!("{network}{form}")));
+        }
+    }
+}
+
+#[test]
+fn all_forms_hold_the_same_numbers() {
+    for network in ["basic", "bottleneck", "vgg"] {
+        let plain = read_weights(&fixture(&format!("{network}.safetensors"))).unwrap();
+        for form in [".pth", "-legacy.pth"] {
+            let other = read_weights(&fixture(&format!("{network}{form}"))).unwrap();
+            let counted = |name: &&&str| !name.ends_with("num_batches_tracked") || network != "bottleneck";
+            let (ours, theirs) = (names(other.tensors()), names(plain.tensors()));
+            assert_eq!(
+                ours.iter().filter(counted).collect::<Vec<_>>(),
+                theirs.iter().filter(counted).collect::<Vec<_>>()
+            );
+            for (name, tensor) in other.tensors() {
+                let expected = &plain.tensors()[name];
+                assert_eq!((tensor.dims(), flat(tensor)), (expected.dims(), flat(expected)), "{network}{form}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_can_be_read_whole() {
+    let all = StateDict::read(&fixture("basic.pth"), Extent::Everything).unwrap();
+    assert_eq!(flat(all.tensor("best_acc1").unwrap()), [63.5]);
+    assert!(all.tensors().contains_key("optimizer.state.0.momentum_buffer"), "{:?}", names(all.tensors()));
+    let model = all.below("state_dict.module.");
+    assert_eq!(model.tensor("conv1.weight").unwrap().dims(), [4, 3, 7, 7]);
+    let missing = model.tensor("conv2.weight").unwrap_err().to_string();
+    assert!(missing.contains("basic.pth") && missing.contains("`conv2.weight` is not there"), "{missing}");
+}
+
+#[test]
+fn any_form_becomes_safetensors_and_nothing_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    for (network, form) in
+        [("basic", ".pth"), ("bottleneck", "-legacy.pth"), ("vgg", "-legacy.pth"), ("vgg", ".safetensors")]
+    {
+        let output = folder.path().join(format!("{network}{form}.safetensors"));
+        let written = convert(&fixture(&format!("{network}{form}")), &output, &ConvertOptions::default()).unwrap();
+        assert_eq!(names(&read_tensors(&output).unwrap()), names(written.tensors()));
+        check(network, &output);
+    }
+    let output = folder.path().join("there");
+    std::fs::write(&output, "mine").unwrap();
+    let error = convert(&fixture("vgg.pth"), &output, &ConvertOptions::default()).unwrap_err();
+    assert!(matches!(&error, WeightsError::Exists { path } if *path == output), "{error}");
+    assert_eq!(std::fs::read(&output).unwrap(), b"mine");
+    let gone = folder.path().join("no/folder");
+    assert!(convert(&fixture("vgg.pth"), &gone, &ConvertOptions::default()).is_err());
+    let half = folder.path().join("half");
+    assert!(convert(&fixture("expected.json"), &half, &ConvertOptions::default()).is_err());
+    assert!(!half.exists());
+}
+
+#[test]
+fn a_conversion_renames() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("renamed.safetensors");
+    let map = KeyMap::new([Rule::prefix("features.0", "stem")], Unmatched::Drop);
+    let options = ConvertOptions { map, ..ConvertOptions::default() };
+    convert(&fixture("vgg-legacy.pth"), &output, &options).unwrap();
+    assert_eq!(names(&read_tensors(&output).unwrap()), ["stem.bias", "stem.weight"]);
+}
