@@ -4,9 +4,9 @@ use std::{fs, path::Path};
 
 use crate::{DataError, ImageDataset, Result};
 
-const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
+const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "webp", "bmp", "ppm", "pgm", "pbm", "pnm"];
 
-/// Reads `root/CLASS/**/*.{png,jpg,jpeg}` as torchvision's `ImageFolder`: classes are the sorted names of the folders, and
+/// Reads `root/CLASS/**/*.{png,jpg,jpeg,webp,bmp,ppm,pgm,pbm,pnm}` as torchvision's `ImageFolder`: classes are the sorted names of the folders, and
 /// samples follow in the sorted order of the classes, of the folders below them, and of the files there.
 ///
 /// Extensions are compared without case, other files are ignored, links are followed. Images are decoded when they are asked
@@ -30,7 +30,7 @@ pub fn read_image_folder(root: &Path) -> Result<ImageDataset> {
             samples.extend(files.into_iter().map(|name| (format!("{folder}/{name}"), label as u32)));
         }
         if samples.len() == before {
-            return Err(DataError::Empty { path: root.join(class), expected: "PNG or JPEG files" });
+            return Err(DataError::Empty { path: root.join(class), expected: "PNG, JPEG, WebP, BMP or PNM files" });
         }
     }
     ImageDataset::from_files(root, classes, samples)

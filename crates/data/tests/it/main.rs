@@ -6,6 +6,7 @@ mod arbitrary;
 #[cfg(feature = "embedded")]
 mod emoji;
 mod fer_plus;
+mod images;
 mod loader;
 mod raf_db;
 mod source;
