@@ -40,6 +40,7 @@ pub mod testing;
 pub use backward::backward;
 pub use batches::{Batches, Position};
 pub use candle_core::{DType, Device, Shape, Tensor, Var, backprop::GradStore};
+pub use cpu::vectorised;
 pub use error::{Error, Result};
 pub use init::{Distribution, Fan, Init};
 pub use params::{LoadReport, Params, Scope, Tolerance, WrongShape, read_tensors, write_tensors};

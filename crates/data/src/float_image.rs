@@ -1,6 +1,11 @@
 //! Images of floating-point values, as a network takes them.
 
+mod blur;
+mod color;
+
 use sconce_core::{Device, Tensor};
+
+pub(crate) use blur::check as check_blur;
 
 use crate::{DataError, Image, Result};
 
@@ -54,7 +59,8 @@ impl FloatImage {
             let expected = format!("{:?} as the first of the batch; resize or crop them", first.shape());
             return Err(DataError::argument("shape of an image", format!("{:?}", other.shape()), expected));
         }
-        let data: Vec<f32> = images.iter().flat_map(|i| &i.data).copied().collect();
+        let mut data = Vec::with_capacity(images.len() * first.data.len());
+        images.iter().for_each(|image| data.extend_from_slice(&image.data));
         let shape = (images.len(), first.channels, first.height, first.width);
         Ok(Tensor::from_vec(data, shape, device).map_err(sconce_core::Error::from)?)
     }
@@ -64,10 +70,17 @@ impl From<&Image> for FloatImage {
     /// The pixels, divided by 255, as torchvision's `ToTensor`.
     fn from(image: &Image) -> Self {
         let (channels, height, width) = (image.channels(), image.height(), image.width());
-        let mut data = Vec::with_capacity(image.data().len());
-        for channel in 0..channels {
-            let plane = image.data().iter().skip(channel).step_by(channels);
-            data.extend(plane.map(|&value| f32::from(value) / 255.0));
+        let unit = |value: u8| f32::from(value) / 255.0;
+        let mut data = vec![0.0; image.data().len()];
+        if channels == 3 {
+            let (r, rest) = data.split_at_mut(height * width);
+            let (g, b) = rest.split_at_mut(height * width);
+            let planes = r.iter_mut().zip(g).zip(b);
+            for (&[red, green, blue], ((r, g), b)) in image.data().as_chunks().0.iter().zip(planes) {
+                (*r, *g, *b) = (unit(red), unit(green), unit(blue));
+            }
+        } else {
+            data.iter_mut().zip(image.data()).for_each(|(to, &value)| *to = unit(value));
         }
         Self { channels, height, width, data }
     }

@@ -2,11 +2,12 @@
 //!
 //! - [`ImageDataset`] is a list of images with labels and names: from a folder ([`read_image_folder`]), from IDX files
 //!   ([`idx`], [`read_fashion_mnist`]), or from the binary itself (`fashion_mnist_subset` and `emoji_expressions`, with the
-//!   feature `embedded`).
+//!   feature `embedded`). [`Image::read`] decodes PNG, JPEG, WebP, BMP and PNM files.
 //! - Faces with expressions are read in the layouts that their authors publish: [`read_raf_db`]; [`read_fer_plus`] and
 //!   [`read_fer_plus_folders`], with a policy that makes one label of ten votes; [`read_affect_net`]. What a reader drops, it
 //!   counts; what it cannot use, it names by file and line.
-//! - [`Pipeline`] turns an [`Image`] of 8-bit pixels into a [`FloatImage`], with torchvision's transforms.
+//! - [`Pipeline`] turns an [`Image`] of 8-bit pixels into a [`FloatImage`], with torchvision's transforms: those of pixels
+//!   ([`PixelTransform`]), then those of values in [0, 1] ([`FloatTransform`]), then normalisation and erasing.
 //! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file. Lists of others, with
 //!   the paths of their machines, are read by [`NoisyLabels::read_rerooted`].
 //! - [`Loader`] draws batches from a [`Source`]: decoded ahead by threads of its own, in an order that depends on the seed
@@ -34,6 +35,7 @@
 //!
 //! let pipeline = Pipeline {
 //!     pixels: vec![PixelTransform::HorizontalFlip(HorizontalFlip { p: 0.5 })],
+//!     floats: Vec::new(),
 //!     normalize: Normalize { mean: vec![0.286], std: vec![0.353] },
 //!     erasing: None,
 //! };
@@ -70,6 +72,7 @@ mod noise_list;
 mod raf_db;
 mod rerooted;
 mod rows;
+mod resample;
 mod source;
 mod split;
 mod transform;
@@ -100,6 +103,7 @@ pub use raf_db::{RAF_DB_CLASSES, parse_raf_db, read_raf_db};
 pub use source::{ImageBatch, ImageSource, Source};
 pub use split::Split;
 pub use transform::{
-    AspectDraw, GaussianNoise, HorizontalFlip, Normalize, OneOf, Pipeline, PixelTransform, RandomCrop, RandomErasing,
-    Resize,
+    AspectDraw, CenterCrop, ColorJitter, FloatTransform, GaussianBlur, GaussianNoise, HorizontalFlip, JitterRange,
+    Normalize, OneOf, Pipeline, PixelTransform, RandomApply, RandomCrop, RandomErasing, RandomGrayscale,
+    RandomResizedCrop, Resize, ResizeShorterSide, VerticalFlip,
 };

@@ -149,11 +149,13 @@ pub(crate) fn dispatch<K: pulp::NullaryFnOnce>(kernel: K) -> K::Output {
     pulp::Arch::new().dispatch(kernel)
 }
 
-/// [`dispatch`] for a closure, which should be marked `#[inline(always)]`.
+/// Runs a loop compiled for the widest vectors that the processor has (AVX-512, AVX2, else the target's own).
 ///
-/// It is called as `FnMut`: as `FnOnce` it would be called through a function of the compiler's, which is not inlined.
+/// `f` should be marked `#[inline(always)]`: only what the compiler inlines into it is compiled so. The bits are the same on
+/// every processor, as no product is fused with a sum unless `mul_add` says so.
+// It is called as `FnMut`: as `FnOnce` it would be called through a function of the compiler's, which is not inlined.
 #[inline(always)]
-pub(crate) fn vectorised<R>(f: impl FnMut() -> R) -> R {
+pub fn vectorised<R>(f: impl FnMut() -> R) -> R {
     struct Call<F>(F);
     impl<R, F: FnMut() -> R> WithSimd for Call<F> {
         type Output = R;

@@ -3,16 +3,14 @@
 use sconce_core::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::probability;
-use crate::{DataError, FloatImage, Result};
-
-/// How often a rectangle is drawn until one fits.
-const TRIES: usize = 10;
+use super::{AREA, RATIO, TRIES, check_range, probability, rounded};
+use crate::{DataError, FloatImage, Result, resample::Rectangle};
 
 /// With probability `p` fills a rectangle with `value`, in all channels: torchvision's `RandomErasing`.
 ///
 /// The rectangle's area A is a uniform part of the image's, its aspect r is drawn as `aspect_draw` says; it is round(√(A·r)) high
 /// and round(√(A/r)) wide. It must be lower and narrower than the image, and is drawn anew if not, up to ten times.
+/// Draws: whether; area and aspect of each try; the row, then the column.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomErasing {
@@ -46,15 +44,6 @@ impl Default for RandomErasing {
     }
 }
 
-/// A rectangle, in pixels.
-#[derive(Clone, Copy, Debug)]
-struct Rectangle {
-    top: usize,
-    left: usize,
-    height: usize,
-    width: usize,
-}
-
 impl RandomErasing {
     /// Erases in place.
     pub fn apply(&self, image: &mut FloatImage, rng: &mut Rng) {
@@ -78,8 +67,7 @@ impl RandomErasing {
                 AspectDraw::Uniform => rng.uniform(self.aspect[0], self.aspect[1]),
                 AspectDraw::LogUniform => rng.uniform(self.aspect[0].ln(), self.aspect[1].ln()).exp(),
             };
-            let h = (area * aspect).sqrt().round_ties_even() as usize;
-            let w = (area / aspect).sqrt().round_ties_even() as usize;
+            let (h, w) = (rounded((area * aspect).sqrt()), rounded((area / aspect).sqrt()));
             if h < height && w < width {
                 let (top, left) = (rng.below(height - h + 1), rng.below(width - w + 1));
                 return Some(Rectangle { top, left, height: h, width: w });
@@ -90,13 +78,8 @@ impl RandomErasing {
 
     pub(super) fn validate(&self) -> Result<()> {
         probability("random erasing: p", self.p)?;
-        let range = |[low, high]: [f64; 2]| format!("{low} to {high}");
-        if !(0.0 <= self.area[0] && self.area[0] <= self.area[1] && self.area[1] <= 1.0) {
-            return Err(DataError::argument("random erasing: area", range(self.area), "a range within 0 to 1"));
-        }
-        if !(0.0 < self.aspect[0] && self.aspect[0] <= self.aspect[1] && self.aspect[1].is_finite()) {
-            return Err(DataError::argument("random erasing: aspect", range(self.aspect), "a range above 0"));
-        }
+        check_range("random erasing: area", self.area, AREA)?;
+        check_range("random erasing: aspect", self.aspect, RATIO)?;
         if !self.value.is_finite() {
             return Err(DataError::argument("random erasing: value", self.value, "a finite value"));
         }

@@ -6,12 +6,43 @@ use serde::{Deserialize, Serialize};
 use super::probability;
 use crate::{Image, Result};
 
-/// Mirrors left and right with probability `p`, ½ by default.
+/// Mirrors left and right with probability `p`, ½ by default. Draws: whether.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HorizontalFlip {
     /// The probability.
     pub p: f64,
+}
+
+/// Mirrors top and bottom with probability `p`, ½ by default. Draws: whether.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VerticalFlip {
+    /// The probability.
+    pub p: f64,
+}
+
+impl Default for VerticalFlip {
+    fn default() -> Self {
+        Self { p: 0.5 }
+    }
+}
+
+impl VerticalFlip {
+    /// The image, mirrored or not.
+    pub fn apply(&self, mut image: Image, rng: &mut Rng) -> Image {
+        if rng.bernoulli(self.p) {
+            let (row, height) = (image.width() * image.channels(), image.height());
+            let (top, bottom) = image.data_mut().split_at_mut(height / 2 * row);
+            let below = bottom.chunks_exact_mut(row).rev();
+            top.chunks_exact_mut(row).zip(below).for_each(|(above, below)| above.swap_with_slice(below));
+        }
+        image
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        probability("vertical flip: p", self.p)
+    }
 }
 
 impl Default for HorizontalFlip {
@@ -27,9 +58,7 @@ impl HorizontalFlip {
             let n = image.channels();
             let row = image.width() * n;
             for row in image.data_mut().chunks_exact_mut(row) {
-                // All values in reverse, then each pixel's back in its order.
-                row.reverse();
-                row.chunks_exact_mut(n).for_each(<[u8]>::reverse);
+                if n == 3 { row.as_chunks_mut::<3>().0.reverse() } else { row.reverse() }
             }
         }
         image
@@ -59,5 +88,16 @@ mod tests {
         let n = draws(2000, |rng| flip.apply(image.clone(), rng)).iter().filter(|i| i.data() == [2, 1]).count();
         assert!(n.abs_diff(1000) < 112, "{n}"); // five standard deviations
         assert!(draws(50, |rng| HorizontalFlip { p: 0.0 }.apply(image.clone(), rng)).iter().all(|i| *i == image));
+    }
+
+    #[test]
+    fn rows_are_mirrored_and_stay_as_they_are() {
+        for height in 1..5u8 {
+            let rows: Vec<[u8; 6]> = (0..height).map(|y| [0, 1, 2, 3, 4, 5].map(|x| 10 * y + x)).collect();
+            let image = Image::new(2, rows.len(), 3, rows.concat()).unwrap();
+            let flipped = VerticalFlip { p: 1.0 }.apply(image.clone(), &mut Rng::new(0, "test"));
+            assert_eq!(flipped.data(), rows.iter().rev().copied().collect::<Vec<_>>().concat());
+            assert_eq!(VerticalFlip { p: 0.0 }.apply(image.clone(), &mut Rng::new(0, "test")), image);
+        }
     }
 }

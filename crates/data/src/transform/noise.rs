@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{DataError, Image, Result};
 
 /// Adds a normal draw of standard deviation `std` to every value of every channel, clips to 0 to 255, and cuts the fraction
-/// off. The default is SCN's: √30.
+/// off. The default is SCN's: √30. Draws: one a value, in their order in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GaussianNoise {

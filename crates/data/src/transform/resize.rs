@@ -1,16 +1,16 @@
 //! To another size.
 
-use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{Image as Target, ImageRef},
-};
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, Image, Result};
+use crate::{
+    Image, Result,
+    resample::{Rectangle, check_size},
+};
 
-/// To `width` × `height` pixels whatever the aspect, bilinear with antialiasing, as PIL's `resize` with `BILINEAR`.
+/// To `width` × `height` pixels whatever the aspect, bilinear.
 ///
-/// It is within one grey level of PIL, which rounds its weights to more bits.
+/// With `antialias`, which is the default in a file, it is PIL's `resize` with `BILINEAR`, within one grey level: PIL rounds its
+/// weights to more bits. Without, it is PyTorch's `interpolate`, rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resize {
@@ -18,52 +18,71 @@ pub struct Resize {
     pub width: usize,
     /// Rows of the result.
     pub height: usize,
+    /// Whether a pixel of a smaller image is the mean of what it covers.
+    #[serde(default = "antialias")]
+    pub antialias: bool,
+}
+
+/// The shorter side to `size` pixels and the longer one in proportion, cut to a whole number: torchvision's `Resize(size)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResizeShorterSide {
+    /// Pixels of the shorter side.
+    pub size: usize,
+    /// As [`Resize::antialias`].
+    #[serde(default = "antialias")]
+    pub antialias: bool,
+}
+
+fn antialias() -> bool {
+    true
 }
 
 impl Resize {
     /// The resized image.
     ///
     /// # Errors
-    /// [`DataError::Argument`] for an empty size, or one that needs more than 32 bits.
+    /// [`DataError::Argument`](crate::DataError::Argument) for a size that is empty or too large.
     pub fn apply(&self, image: Image) -> Result<Image> {
+        self.validate()?;
         if (image.width(), image.height()) == (self.width, self.height) {
             return Ok(image);
         }
-        self.validate()?;
-        let pixel_type = if image.channels() == 1 { PixelType::U8 } else { PixelType::U8x3 };
-        let source = ImageRef::new(side(image.width())?, side(image.height())?, image.data(), pixel_type)
-            .map_err(|e| DataError::argument("resize: image", e, "pixels of the image's size"))?;
-        let mut target = Target::new(side(self.width)?, side(self.height)?, pixel_type);
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
-        Resizer::new()
-            .resize(&source, &mut target, &options)
-            .map_err(|e| DataError::argument("resize: image", e, "pixels of the target's type"))?;
-        Image::new(self.width, self.height, image.channels(), target.into_vec())
+        let whole = Rectangle::whole(image.width(), image.height());
+        image.resample(whole, (self.width, self.height), self.antialias)
     }
 
     pub(super) fn validate(&self) -> Result<()> {
-        if self.width == 0 || self.height == 0 {
-            let found = format!("{}×{}", self.width, self.height);
-            return Err(DataError::argument("resize: size", found, "at least 1×1"));
-        }
-        side(self.width.max(self.height)).map(drop)
+        check_size("resize: size", self.width, self.height)
     }
 }
 
-/// A side that the resizing library, and any image file, can express.
-fn side(n: usize) -> Result<u32> {
-    // Beyond this, the area of a picture would not fit a machine's memory anyway.
-    let limit = 1 << 20;
-    if n <= limit { Ok(n as u32) } else { Err(DataError::argument("resize: side", n, format!("at most {limit}"))) }
+impl ResizeShorterSide {
+    /// The resized image.
+    ///
+    /// # Errors
+    /// [`DataError::Argument`](crate::DataError::Argument) for a size that is empty, or whose longer side becomes too large.
+    pub fn apply(&self, image: Image) -> Result<Image> {
+        self.validate()?;
+        let short = image.width().min(image.height());
+        // The product fits: both are lengths of something in memory, and `size` is below 2²⁰.
+        let [width, height] = [image.width(), image.height()].map(|side| self.size.saturating_mul(side) / short);
+        Resize { width, height, antialias: self.antialias }.apply(image)
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        check_size("resize shorter side: size", self.size, 1)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DataError;
 
     #[track_caller]
     fn check(image: Image, (width, height): (usize, usize), pillow: &[u8]) {
-        let resized = Resize { width, height }.apply(image).unwrap();
+        let resized = Resize { width, height, antialias: true }.apply(image).unwrap();
         assert_eq!((resized.width(), resized.height()), (width, height));
         let worst = resized.data().iter().zip(pillow).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
         assert_eq!(resized.data().len(), pillow.len());
@@ -99,8 +118,46 @@ mod tests {
     #[test]
     fn an_impossible_size_is_refused() {
         for (width, height) in [(0, 3), (3, 0), (usize::MAX, 1)] {
-            let result = Resize { width, height }.apply(Image::pattern(2, 2, 1));
+            let result = Resize { width, height, antialias: true }.apply(Image::pattern(2, 2, 1));
             assert!(matches!(result, Err(DataError::Argument { .. })));
         }
+    }
+
+    #[test]
+    fn without_antialiasing_it_is_torchs() {
+        let torch = [
+            86, 139, 192, 177, 94, 113, 98, 151, 119, 105, 158, 177, 128, 79, 132, 52, 105, 158, 179, 232, 81, 51, 104,
+            157, 179, 180, 29, 50, 103, 156, 86, 139, 124, 113, 166, 66, 89, 142, 110, 133, 186, 85, 126, 128, 112,
+        ];
+        let resized = Resize { width: 5, height: 3, antialias: false }.apply(Image::pattern(11, 7, 3)).unwrap();
+        assert_eq!(resized.data().len(), torch.len());
+        let worst = resized.data().iter().zip(torch).map(|(&a, b): (&u8, u8)| a.abs_diff(b)).max().unwrap();
+        assert!(worst <= 1, "{worst}: {:?}", resized.data());
+    }
+
+    #[test]
+    fn the_longer_side_is_cut_to_a_whole_number() {
+        // torchvision 0.28's sizes.
+        for ((width, height), size, expected) in [
+            ((500, 375), 256, (341, 256)),
+            ((375, 500), 224, (224, 298)),
+            ((7, 3), 5, (11, 5)),
+            ((64, 64), 64, (64, 64)),
+        ] {
+            let resize = ResizeShorterSide { size, antialias: true };
+            let resized = resize.apply(Image::pattern(width, height, 1)).unwrap();
+            assert_eq!((resized.width(), resized.height()), expected);
+        }
+        let far_too_long = ResizeShorterSide { size: 10_000, antialias: true }.apply(Image::pattern(1000, 1, 1));
+        assert_eq!(
+            far_too_long.unwrap_err().to_string(),
+            "resize: size is 10000000×10000, expected at least 1×1, sides of at most 1048576 and 268435456 pixels in all"
+        );
+    }
+
+    #[test]
+    fn an_old_configuration_is_antialiased() {
+        let resize: Resize = toml::from_str("width = 5\nheight = 3").unwrap();
+        assert_eq!(resize, Resize { width: 5, height: 3, antialias: true });
     }
 }

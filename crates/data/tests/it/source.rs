@@ -24,7 +24,7 @@ fn tree() -> tempfile::TempDir {
 }
 
 fn pipeline(pixels: Vec<PixelTransform>) -> Pipeline {
-    Pipeline { pixels, normalize: Normalize { mean: vec![0.0], std: vec![1.0] }, erasing: None }
+    Pipeline { pixels, floats: Vec::new(), normalize: Normalize { mean: vec![0.0], std: vec![1.0] }, erasing: None }
 }
 
 fn loader(root: &Path, pixels: Vec<PixelTransform>) -> Loader<ImageSource> {
@@ -33,7 +33,7 @@ fn loader(root: &Path, pixels: Vec<PixelTransform>) -> Loader<ImageSource> {
 }
 
 fn resize() -> PixelTransform {
-    PixelTransform::Resize(Resize { width: 5, height: 3 })
+    PixelTransform::Resize(Resize { width: 5, height: 3, antialias: true })
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn sheet(cells: Vec<(Image, [u8; 3])>) -> Result<Image, DataError> {
     for (i, (image, frame)) in cells.into_iter().enumerate() {
         let scale = SIDE as f64 / image.width().max(image.height()) as f64;
         let size = |n: usize| ((n as f64 * scale).round() as usize).clamp(1, SIDE);
-        let resize = Resize { width: size(image.width()), height: size(image.height()) };
+        let resize = Resize { width: size(image.width()), height: size(image.height()), antialias: true };
         let image = resize.apply(image.into_rgb())?;
         let (left, top) = (i % columns * cell, i / columns * cell);
         for y in 0..cell {

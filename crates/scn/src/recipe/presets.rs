@@ -35,7 +35,7 @@ impl Config {
         scn.relabel.start_epoch = 5;
         // Mean and deviation of Fashion-MNIST's training images.
         let normalize = Normalize { mean: vec![0.2860], std: vec![0.3530] };
-        let eval = Pipeline { pixels: Vec::new(), normalize, erasing: None };
+        let eval = Pipeline { pixels: Vec::new(), floats: Vec::new(), normalize, erasing: None };
         let flip = PixelTransform::HorizontalFlip(HorizontalFlip { p: 0.5 });
         Self {
             data: DataConfig {
@@ -109,7 +109,11 @@ fn code_augmentation(size: usize) -> Pipeline {
 /// What the official code evaluates on: `size` × `size` pixels and ImageNet's normalisation.
 fn code_evaluation(size: usize) -> Pipeline {
     Pipeline {
-        pixels: vec![PixelTransform::Rgb, PixelTransform::Resize(Resize { width: size, height: size })],
+        pixels: vec![
+            PixelTransform::Rgb,
+            PixelTransform::Resize(Resize { width: size, height: size, antialias: true }),
+        ],
+        floats: Vec::new(),
         normalize: Normalize::imagenet(),
         erasing: None,
     }
