@@ -10,6 +10,7 @@ mod pooling;
 mod regions;
 mod sampling;
 mod selection;
+mod transforms;
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,7 @@ const OPERATIONS: &[&[(&str, Operation)]] = &[
     regions::OPERATIONS,
     sampling::OPERATIONS,
     selection::OPERATIONS,
+    transforms::OPERATIONS,
 ];
 
 /// Runs the case's operation.
