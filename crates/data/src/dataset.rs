@@ -213,6 +213,15 @@ impl ImageDataset {
     /// # Errors
     /// [`DataError::Argument`] if `fraction` leaves either part empty.
     pub fn split_off(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
+        let (rest, cut) = self.split_indices(fraction, seed)?;
+        Ok((self.subset(&rest)?, self.subset(&cut)?))
+    }
+
+    /// The indices of the two parts of [`Self::split_off`], for what else is known of the samples.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn split_indices(&self, fraction: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
         if !(fraction > 0.0 && fraction < 1.0) {
             return Err(DataError::argument("fraction to split off", fraction, "between 0 and 1"));
         }
@@ -228,7 +237,7 @@ impl ImageDataset {
             let expected = format!("a fraction that leaves samples of the {} on both sides", self.len());
             return Err(DataError::argument("fraction to split off", fraction, expected));
         }
-        Ok((self.subset(&rest)?, self.subset(&cut)?))
+        Ok((rest, cut))
     }
 
     /// The SHA-256 of the content, in hexadecimal: the class names, then for each sample its label and its size and pixels,

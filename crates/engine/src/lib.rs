@@ -100,7 +100,10 @@ pub use log::{Metrics, Record};
 pub use loss::Loss;
 pub use optim::{Optimizer, OptimizerConfig, ParamGroup};
 #[cfg(feature = "cli")]
-pub use recipe::{Arm, ClaimSpec, Evaluation, PredictRequest, Preset, Profile, Recipe, Study, preset};
+pub use recipe::{
+    Arm, ClaimSpec, ComparisonSpec, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Recipe, Study,
+    Weights, preset,
+};
 pub use run::{Run, RunOptions, Start};
 pub use schedule::{Clock, Decay, ScheduleConfig, Unit, Warmup};
 pub use summary::{Outcome, Summary};

@@ -35,8 +35,9 @@ pub trait Recipe: Sized + 'static {
     /// Checks what types cannot say. It is called before anything is written.
     ///
     /// # Errors
-    /// If a value is out of its range; the error names the key.
-    fn validate(_config: &Self::Config) -> anyhow::Result<()> {
+    /// If a value is out of its range, or does not go with the weights that the run is to start from; the error names the
+    /// key.
+    fn validate(_config: &Self::Config, _initial: InitialWeights<'_>) -> anyhow::Result<()> {
         Ok(())
     }
 
@@ -46,16 +47,16 @@ pub trait Recipe: Sized + 'static {
     /// Whatever stops it, [`EngineError::Interrupted`] among others.
     fn train(config: &Self::Config, run: &mut Run) -> anyhow::Result<()>;
 
-    /// Evaluates a checkpoint.
+    /// Evaluates a model.
     ///
     /// # Errors
-    /// If the data or the checkpoint cannot be read.
-    fn eval(config: &Self::Config, checkpoint: &Path, device: &Device) -> anyhow::Result<Evaluation>;
+    /// If the data or the weights cannot be read.
+    fn eval(config: &Self::Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation>;
 
     /// Predicts for files: one line of JSON each to `lines`, in the order of the files.
     ///
     /// # Errors
-    /// If a file or the checkpoint cannot be read; the error names it.
+    /// If a file or the weights cannot be read; the error names it.
     fn predict(config: &Self::Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()>;
 
     /// Converts the official code's weights; says in a line what it did.
@@ -67,13 +68,33 @@ pub trait Recipe: Sized + 'static {
     }
 }
 
+/// What a new run starts from, as its user says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialWeights<'a> {
+    /// Nothing is said.
+    Unsaid,
+    /// The file that `--init-from` names.
+    File(&'a Path),
+    /// The run goes on from its last checkpoint.
+    Checkpoint,
+}
+
+/// The weights of a model to evaluate or to predict with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Weights {
+    /// The folder of a checkpoint; it has brought its configuration.
+    Checkpoint(PathBuf),
+    /// A file of weights alone, of this method or of the official code. Preset, file and command line say the configuration.
+    File(PathBuf),
+}
+
 /// A named configuration.
 #[derive(Clone, Debug)]
 pub struct Preset<C> {
     /// The name.
-    pub name: &'static str,
+    pub name: String,
     /// What it is, citing the section that its numbers come from.
-    pub about: &'static str,
+    pub about: String,
     /// The configuration.
     pub config: C,
 }
@@ -81,8 +102,8 @@ pub struct Preset<C> {
 /// What to predict, and with what.
 #[derive(Clone, Debug)]
 pub struct PredictRequest {
-    /// The folder of the checkpoint.
-    pub checkpoint: PathBuf,
+    /// The model's weights.
+    pub weights: Weights,
     /// The files.
     pub files: Vec<PathBuf>,
     /// The folder for pictures, if they are wanted. It exists.
@@ -121,8 +142,10 @@ impl fmt::Display for Profile {
 pub struct Study<C> {
     /// The configurations. Each runs once a seed.
     pub arms: Vec<Arm<C>>,
-    /// What is compared.
+    /// What is claimed.
     pub claims: Vec<ClaimSpec>,
+    /// What is laid side by side, such as a sweep or an ablation.
+    pub comparisons: Vec<ComparisonSpec>,
     /// The seeds are `0..seeds`, unless the user says otherwise.
     pub seeds: usize,
     /// What a reader of the report must know, such as what is smaller than in the paper.
@@ -161,8 +184,21 @@ pub struct ClaimSpec {
     pub scaled: bool,
 }
 
+/// Arms side by side, without a verdict: they have a table and curves of their own in the report.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComparisonSpec {
+    /// What is compared.
+    pub title: String,
+    /// The arms by their ids, a row each.
+    pub arms: Vec<String>,
+    /// Names among the final metrics, a column each. What an arm does not have is left blank.
+    pub metrics: Vec<String>,
+    /// What is drawn over the epochs: values that runs log, as `test_accuracy` for `accuracy` on the split `test`.
+    pub curves: Vec<String>,
+}
+
 impl<C> Study<C> {
-    /// Checks that the arms are named well and that every claim names two of them.
+    /// Checks that the arms are named well, that every claim names two of them and every comparison some of them.
     ///
     /// # Errors
     /// [`EngineError::Mismatch`] with the first flaw.
@@ -183,6 +219,12 @@ impl<C> Study<C> {
                 return Err(EngineError::mismatch(what, format!("`{id}`"), format!("one of {}", ids.join(", "))));
             }
         }
+        for comparison in &self.comparisons {
+            if let Some(id) = comparison.arms.iter().find(|id| !ids.contains(&id.as_str())) {
+                let what = format!("arm of the comparison \"{}\"", comparison.title);
+                return Err(EngineError::mismatch(what, format!("`{id}`"), format!("one of {}", ids.join(", "))));
+            }
+        }
         if ids.is_empty() || self.seeds == 0 {
             let found = format!("{} arms, {} seeds", ids.len(), self.seeds);
             return Err(EngineError::mismatch("study", found, "at least one of each"));
@@ -197,7 +239,7 @@ impl<C> Study<C> {
 /// If there is no such preset; the error lists those that there are.
 pub fn preset<R: Recipe>(name: Option<&str>) -> anyhow::Result<Preset<R::Config>> {
     let presets = R::presets();
-    let names: Vec<String> = presets.iter().map(|preset| preset.name.to_owned()).collect();
+    let names: Vec<String> = presets.iter().map(|preset| preset.name.clone()).collect();
     let found = match name {
         None => presets.into_iter().next(),
         Some(name) => presets.into_iter().find(|preset| preset.name == name),

@@ -41,6 +41,15 @@ pub enum ScnError {
         /// What is wrong in it.
         what: String,
     },
+    /// A file of weights cannot be read, or does not fit.
+    #[error(transparent)]
+    Weights(#[from] sconce_backbones::weights::WeightsError),
+    /// A file has the weights of a network that is not there.
+    #[error("{path}: weights of an IR-50, which is not there; the backbones of SCN are ResNets", path = path.display())]
+    Ir50 {
+        /// The file.
+        path: std::path::PathBuf,
+    },
     /// An error of the engine: a run, a checkpoint, an optimiser.
     #[error(transparent)]
     Engine(#[from] sconce_engine::EngineError),

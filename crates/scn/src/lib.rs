@@ -14,6 +14,7 @@
 //! | total loss, γ | [`combine`], [`Combine`] |
 //! | §3.4, relabelling | [`relabel`](fn@relabel), [`LabelTable`] |
 //! | the loop | [`train`](fn@train) |
+//! | the official code's weights | [`weights`] |
 //!
 //! Where the paper and the official code differ, [`ScnConfig`] has a switch; [`ScnConfig::paper`] and [`ScnConfig::code`]
 //! are the two readings.
@@ -54,6 +55,7 @@ mod loss;
 mod model;
 mod relabel;
 mod train;
+pub mod weights;
 
 #[cfg(feature = "cli")]
 mod data;
@@ -63,12 +65,14 @@ mod recipe;
 pub use config::{
     Combine, DropoutWhen, Margin, ModelConfig, RankConfig, RelabelConfig, RelabelScope, ScnConfig, Weighting,
 };
+#[cfg(feature = "cli")]
+pub use data::{DataConfig, Images, NoiseList};
 pub use error::{Result, ScnError};
 pub use eval::{Predictions, predict};
 pub use loss::{Groups, combine, rank_regularization, weighted_cross_entropy};
 pub use model::{Output, Scn};
 #[cfg(feature = "cli")]
-pub use recipe::{Config, Recipe};
+pub use recipe::{Config, Pretraining, Recipe};
 pub use relabel::{Change, LabelTable, RelabelQuality, label_tensor, relabel};
 pub use sconce_backbones::{ResNetConfig, Stem};
 pub use train::{Batch, StepLoss, Trained, Training, label_metrics, step_loss, train};

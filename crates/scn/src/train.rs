@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sconce_core::{Batches, DType, Params, Rng, Tensor, Tolerance, nn::Mode, read_tensors};
+use sconce_core::{Batches, DType, Params, Rng, Tensor, nn::Mode};
 use sconce_engine::{BatchTensors, Loss, Metrics, Run, Stateful, Trainer, TrainerConfig};
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     loss::{Groups, combine, rank_regularization, weighted_cross_entropy},
     model::{Output, Scn},
     relabel::{LabelTable, RelabelQuality, label_tensor, relabel},
+    weights::load_backbone,
 };
 
 /// Images and which samples of the training set they are; labels come from the [`LabelTable`].
@@ -90,6 +91,8 @@ pub struct Training<'a> {
     pub truth: Option<&'a [u32]>,
     /// What else a checkpoint is to carry, by name.
     pub state: &'a [(&'static str, Arc<dyn Stateful>)],
+    /// The file that the backbone starts from, in any form that [`load_backbone`] reads.
+    pub initial_weights: Option<&'a Path>,
 }
 
 /// A trained network.
@@ -116,8 +119,8 @@ pub fn train<B: Batches<Batch = Batch>>(
     let params = Params::new(run.seed(), DType::F32, run.device());
     let model = Scn::new(&params.scope(), config)?;
     let twin = Scn::new(&params.detached(), config)?;
-    if let Some(path) = run.init_from() {
-        init_backbone(&params, path)?;
+    if let Some(path) = training.initial_weights {
+        load_backbone(&params, path)?;
     }
     let dropout = Arc::new(Mutex::new(Rng::new(run.seed(), "dropout")));
 
@@ -176,24 +179,4 @@ pub fn label_metrics(labels: &LabelTable, truth: Option<&[u32]>) -> Metrics {
         metrics.extend(shares.into_iter().filter_map(|(name, share)| Some((name.to_owned(), share?))));
     }
     metrics
-}
-
-/// Parameters that a pre-trained backbone does not bring.
-const HEAD: [&str; 3] = ["alpha.0.", "fc.", "margin"];
-
-/// Starts the backbone from a safetensors file with torchvision's names; the file's own classifier is left out.
-///
-/// # Errors
-/// If the file cannot be read, or lacks anything of the backbone: a start from nothing never goes unnoticed.
-fn init_backbone(params: &Params, path: &Path) -> Result<()> {
-    let of_head = |name: &str| HEAD.iter().any(|h| name.starts_with(h));
-    let mut tensors = read_tensors(path)?;
-    tensors.retain(|name, _| !of_head(name));
-    let missing: Vec<String> = params.names().into_iter().filter(|n| !of_head(n) && !tensors.contains_key(n)).collect();
-    if let Some(name) = missing.iter().find(|n| !n.ends_with("num_batches_tracked")) {
-        let what = format!("it lacks {} tensors of the backbone, among them `{name}`", missing.len());
-        return Err(sconce_core::Error::Format { path: path.to_owned(), what }.into());
-    }
-    params.load(&path.display().to_string(), &tensors, Tolerance::Missing)?;
-    Ok(())
 }

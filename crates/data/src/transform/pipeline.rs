@@ -57,7 +57,7 @@ impl Pipeline {
     /// The transformed image.
     ///
     /// # Errors
-    /// [`DataError::Argument`] if the image does not fit a transform, or a setting makes no sense.
+    /// [`DataError::Argument`](crate::DataError::Argument) if the image does not fit a transform, or a setting makes no sense.
     pub fn apply(&self, mut image: Image, rng: &mut Rng) -> Result<FloatImage> {
         for transform in &self.pixels {
             image = transform.apply(image, rng)?;
@@ -76,7 +76,7 @@ impl Pipeline {
     /// Checks the settings, before the first image.
     ///
     /// # Errors
-    /// [`DataError::Argument`] with the first that makes no sense.
+    /// [`DataError::Argument`](crate::DataError::Argument) with the first that makes no sense.
     pub fn validate(&self) -> Result<()> {
         self.pixels.iter().try_for_each(PixelTransform::validate)?;
         self.floats.iter().try_for_each(FloatTransform::validate)?;

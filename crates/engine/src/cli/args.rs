@@ -22,7 +22,7 @@ pub(super) enum Command {
     Eval(Eval),
     /// Predict for files: a line of JSON each.
     Predict(Predict),
-    /// Convert the official code's weights to safetensors.
+    /// Convert weights that PyTorch wrote, the official code's among them, to safetensors.
     Convert(Convert),
     /// Print a complete configuration.
     Config(Configuration),
@@ -70,7 +70,7 @@ pub(super) struct Train {
     /// Start over in a folder that has a run; other files in it stay.
     #[arg(long)]
     pub(super) force: bool,
-    /// Weights to start from, a safetensors file.
+    /// Weights to start from: a safetensors file, or one that PyTorch wrote.
     #[arg(long, value_name = "FILE")]
     pub(super) init_from: Option<PathBuf>,
     /// The seed of every random stream.
@@ -83,11 +83,23 @@ pub(super) struct Train {
     pub(super) machine: Machine,
 }
 
+/// Which model.
+#[derive(Debug, Args)]
+pub(super) struct Model {
+    /// The folder of a checkpoint, or of a run, whose last checkpoint it then is. It brings its configuration.
+    #[arg(long, value_name = "PATH", required_unless_present = "weights")]
+    pub(super) checkpoint: Option<PathBuf>,
+    /// A file of weights: safetensors, or the official code's. Preset, file and values say the configuration.
+    #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
+    pub(super) weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) configuration: Configuration,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Eval {
-    /// The folder of a checkpoint, or of a run, whose last checkpoint it then is.
-    #[arg(long, value_name = "PATH")]
-    pub(super) checkpoint: PathBuf,
+    #[command(flatten)]
+    pub(super) model: Model,
     /// Print one JSON object.
     #[arg(long)]
     pub(super) json: bool,
@@ -97,9 +109,8 @@ pub(super) struct Eval {
 
 #[derive(Debug, Args)]
 pub(super) struct Predict {
-    /// The folder of a checkpoint, or of a run, whose last checkpoint it then is.
-    #[arg(long, value_name = "PATH")]
-    pub(super) checkpoint: PathBuf,
+    #[command(flatten)]
+    pub(super) model: Model,
     /// The files.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
@@ -173,6 +184,9 @@ mod tests {
             "scn train",
             "scn train --out run --resume --force",
             "scn predict --checkpoint run",
+            "scn predict a.png",
+            "scn eval",
+            "scn eval --checkpoint run --weights w.pth",
             "scn reproduce --out x --seeds 0",
             "scn reproduce --out x --profile huge",
             "scn eval --checkpoint run --threads 0",

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 
 use super::args;
 use crate::{
-    Checkpoint, EngineError, PredictRequest, Recipe, Run, RunOptions, Start, config, preset, report,
+    Checkpoint, EngineError, InitialWeights, PredictRequest, Recipe, Run, RunOptions, Start, Weights, config, preset,
+    report,
     study::{StudyOptions, reproduce},
     with_threads,
 };
@@ -42,10 +43,15 @@ pub(super) fn run<R: Recipe>(command: args::Command) -> anyhow::Result<()> {
 
 fn train<R: Recipe>(args: args::Train) -> anyhow::Result<()> {
     let config = configuration::<R>(&args.configuration)?;
-    R::validate(&config)?;
     if let Some(path) = args.init_from.as_ref().filter(|path| !path.is_file()) {
         anyhow::bail!("--init-from {}: no such file", path.display());
     }
+    let initial = match &args.init_from {
+        _ if args.resume => InitialWeights::Checkpoint,
+        Some(path) => InitialWeights::File(path),
+        None => InitialWeights::Unsaid,
+    };
+    R::validate(&config, initial)?;
     let start = match (args.resume, args.force) {
         (true, _) => Start::Resume,
         (_, true) => Start::Force,
@@ -72,9 +78,9 @@ fn train<R: Recipe>(args: args::Train) -> anyhow::Result<()> {
 }
 
 fn eval<R: Recipe>(args: args::Eval) -> anyhow::Result<()> {
-    let (config, checkpoint) = open_checkpoint::<R>(&args.checkpoint)?;
+    let (config, weights) = open_model::<R>(&args.model)?;
     let device = args.machine.device.open()?;
-    let results = with_threads(args.machine.threads, || R::eval(&config, checkpoint.dir(), &device))??;
+    let results = with_threads(args.machine.threads, || R::eval(&config, &weights, &device))??;
     if args.json {
         return print(&(serde_json::to_string(&results)? + "\n"));
     }
@@ -89,16 +95,11 @@ fn eval<R: Recipe>(args: args::Eval) -> anyhow::Result<()> {
 }
 
 fn predict<R: Recipe>(args: args::Predict) -> anyhow::Result<()> {
-    let (config, checkpoint) = open_checkpoint::<R>(&args.checkpoint)?;
+    let (config, weights) = open_model::<R>(&args.model)?;
     if let Some(out) = &args.out {
         fs::create_dir_all(out).map_err(EngineError::io(out))?;
     }
-    let request = PredictRequest {
-        checkpoint: checkpoint.dir().to_owned(),
-        files: args.files,
-        out: args.out,
-        device: args.machine.device.open()?,
-    };
+    let request = PredictRequest { weights, files: args.files, out: args.out, device: args.machine.device.open()? };
     with_threads(args.machine.threads, || {
         let mut lines = BufWriter::new(io::stdout());
         let predicted = R::predict(&config, &request, &mut lines);
@@ -133,6 +134,23 @@ fn configuration<R: Recipe>(args: &args::Configuration) -> anyhow::Result<R::Con
     };
     let file = text.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
     Ok(config::parse(&preset, file, &args.set)?)
+}
+
+/// The weights of a model and its configuration.
+fn open_model<R: Recipe>(args: &args::Model) -> anyhow::Result<(R::Config, Weights)> {
+    match (&args.checkpoint, &args.weights) {
+        (Some(path), _) => {
+            let args::Configuration { config, preset, set } = &args.configuration;
+            anyhow::ensure!(
+                config.is_none() && preset.is_none() && set.is_empty(),
+                "--checkpoint brings its own configuration: --preset, --config and --set go with --weights"
+            );
+            let (config, checkpoint) = open_checkpoint::<R>(path)?;
+            Ok((config, Weights::Checkpoint(checkpoint.dir().to_owned())))
+        }
+        (None, Some(file)) => Ok((configuration::<R>(&args.configuration)?, Weights::File(file.clone()))),
+        (None, None) => anyhow::bail!("either --checkpoint or --weights is needed"),
+    }
 }
 
 /// A checkpoint and the configuration of its run.

@@ -18,7 +18,7 @@ impl Quantity {
     }
 
     /// Whether a metric's name speaks of this one: `accuracy` or `test_accuracy` of `accuracy` on `test`.
-    fn is_meant_by(&self, metric: &str) -> bool {
+    pub(super) fn is_meant_by(&self, metric: &str) -> bool {
         metric == self.name || ["_", ".", "/"].iter().any(|dot| metric == format!("{}{dot}{}", self.split, self.name))
     }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     chart::{Series, figure},
-    curves::{Axis, curve, last, quantities},
+    curves::{Axis, Quantity, curve, last, quantities},
     html::{Cell, Page, number},
     records,
 };
 use crate::{
-    Recipe, Record, Study, config,
+    Arm, Recipe, Record, Study, config,
     study::{Claim, FinishedRun, StudyReport, Verdict, statistic},
 };
 
@@ -36,10 +36,21 @@ pub(crate) fn study_html<R: Recipe>(
         page.head("Notes");
         page.list(&study.notes);
     }
-    page.head("Curves");
-    page.paragraph("The mean over the seeds; the band reaches from the lowest seed to the highest.");
+    page.paragraph(
+        "In charts, a curve is the mean over the seeds; its band reaches from the lowest seed to the highest.",
+    );
+    for (spec, comparison) in study.comparisons.iter().zip(&report.comparisons) {
+        page.head(&comparison.title);
+        let (heads, rows) = comparison.cells();
+        page.table(&heads, &rows);
+        let arms: Vec<&Arm<R::Config>> = study.arms.iter().filter(|arm| spec.arms.contains(&arm.id)).collect();
+        comparison_curves(&mut page, &arms, runs, &spec.curves)?;
+    }
     let main: Vec<&str> = study.claims.iter().map(|claim| claim.metric.as_str()).collect();
-    curves(&mut page, study, runs, &main)?;
+    if study.comparisons.is_empty() {
+        page.head("Curves");
+        curves(&mut page, study, runs, &main)?;
+    }
     page.head("Arms");
     let arms: Vec<_> = study.arms.iter().map(|arm| vec![arm.id.clone(), arm.label.clone()]).collect();
     page.table(&["arm", "what it is"], &arms);
@@ -85,22 +96,59 @@ fn claims(page: &mut Page, claims: &[Claim]) {
     }
 }
 
-fn curves<C>(page: &mut Page, study: &Study<C>, runs: &[FinishedRun], main: &[&str]) -> anyhow::Result<()> {
-    let mut by_arm: Vec<(&str, Vec<Vec<Record>>)> = Vec::new();
-    for arm in &study.arms {
-        let own = runs.iter().filter(|run| run.arm == arm.id).map(|run| records(&run.dir));
-        by_arm.push((&arm.label, own.collect::<crate::Result<_>>()?));
+/// The logs of some arms.
+struct Logs<'a>(Vec<(&'a str, Vec<Vec<Record>>)>);
+
+impl<'a> Logs<'a> {
+    fn read<C>(arms: &[&'a Arm<C>], runs: &[FinishedRun]) -> crate::Result<Self> {
+        let of_arm = |arm: &&'a Arm<C>| {
+            let own = runs.iter().filter(|run| run.arm == arm.id).map(|run| records(&run.dir));
+            Ok((arm.label.as_str(), own.collect::<crate::Result<_>>()?))
+        };
+        Ok(Self(arms.iter().map(of_arm).collect::<crate::Result<_>>()?))
     }
-    let all: Vec<&[Record]> = by_arm.iter().flat_map(|(_, runs)| runs.iter().map(Vec::as_slice)).collect();
+
+    fn all(&self) -> Vec<&[Record]> {
+        self.0.iter().flat_map(|(_, runs)| runs.iter().map(Vec::as_slice)).collect()
+    }
+
+    /// A chart with a curve for every arm that logged the quantity.
+    fn figure(&self, quantity: &Quantity, axis: Axis) -> anyhow::Result<Option<String>> {
+        let series = self.0.iter().filter_map(|(label, runs)| {
+            let runs: Vec<&[Record]> = runs.iter().map(Vec::as_slice).collect();
+            let points = curve(&runs, quantity, axis);
+            (!points.is_empty()).then(|| Series { label: format!("{label} {}", last(&points)), points })
+        });
+        figure(&quantity.title(), axis.label(), &series.collect::<Vec<_>>())
+    }
+}
+
+/// The curves that a comparison names, of its own arms.
+fn comparison_curves<C>(
+    page: &mut Page,
+    arms: &[&Arm<C>],
+    runs: &[FinishedRun],
+    curves: &[String],
+) -> anyhow::Result<()> {
+    let logs = Logs::read(arms, runs)?;
+    let all = logs.all();
+    let axis = Axis::of(&all);
+    let found = quantities(&all, &[]);
+    let mut figures = String::new();
+    for quantity in curves.iter().flat_map(|name| found.iter().filter(move |q| q.is_meant_by(name))) {
+        figures.extend(logs.figure(quantity, axis)?);
+    }
+    page.raw(&format!("<div class=\"charts\">{figures}</div>"));
+    Ok(())
+}
+
+fn curves<C>(page: &mut Page, study: &Study<C>, runs: &[FinishedRun], main: &[&str]) -> anyhow::Result<()> {
+    let logs = Logs::read(&study.arms.iter().collect::<Vec<_>>(), runs)?;
+    let all = logs.all();
     let axis = Axis::of(&all);
     let mut figures = Vec::new();
     for quantity in quantities(&all, main) {
-        let series = by_arm.iter().filter_map(|(label, runs)| {
-            let runs: Vec<&[Record]> = runs.iter().map(Vec::as_slice).collect();
-            let points = curve(&runs, &quantity, axis);
-            (!points.is_empty()).then(|| Series { label: format!("{label} {}", last(&points)), points })
-        });
-        figures.extend(figure(&quantity.title(), axis.label(), &series.collect::<Vec<_>>())?);
+        figures.extend(logs.figure(&quantity, axis)?);
     }
     let (open, folded) = figures.split_at(figures.len().min(N_OPEN_CHARTS));
     page.raw(&format!("<div class=\"charts\">{}</div>", open.concat()));
@@ -111,25 +159,23 @@ fn curves<C>(page: &mut Page, study: &Study<C>, runs: &[FinishedRun], main: &[&s
     Ok(())
 }
 
-/// The keys at which the arms' configurations differ.
+/// The keys at which the arms' configurations differ, a column each.
 fn differences<C: serde::Serialize>(page: &mut Page, study: &Study<C>) -> anyhow::Result<()> {
     let mut leaves: Vec<BTreeMap<String, String>> = Vec::new();
     for arm in &study.arms {
         leaves.push(config::leaves(&config::to_toml(&arm.config)?));
     }
-    let keys: BTreeSet<&String> = leaves.iter().flat_map(BTreeMap::keys).collect();
-    let mut rows = Vec::new();
-    for key in keys {
-        let values: Vec<Option<&String>> = leaves.iter().map(|arm| arm.get(key)).collect();
-        if values.iter().any(|value| *value != values[0]) {
-            let text = |value: &Option<&String>| value.map_or("absent", String::as_str).to_owned();
-            rows.push(std::iter::once(key.clone()).chain(values.iter().map(text)).collect());
-        }
-    }
-    if !rows.is_empty() {
+    let keys: BTreeSet<&str> = leaves.iter().flat_map(BTreeMap::keys).map(String::as_str).collect();
+    let differs = |key: &&str| leaves.iter().any(|arm| arm.get(*key) != leaves[0].get(*key));
+    let keys: Vec<&str> = keys.into_iter().filter(differs).collect();
+    if !keys.is_empty() {
         page.paragraph("All else being equal, the configurations differ in:");
-        let ids = study.arms.iter().map(|arm| arm.id.as_str());
-        page.table(&std::iter::once("key").chain(ids).collect::<Vec<_>>(), &rows);
+        let row = |(arm, leaves): (&Arm<C>, &BTreeMap<String, String>)| {
+            let values = keys.iter().map(|&key| leaves.get(key).map_or("absent", String::as_str).to_owned());
+            std::iter::once(arm.id.clone()).chain(values).collect::<Vec<_>>()
+        };
+        let heads: Vec<&str> = std::iter::once("arm").chain(keys.iter().copied()).collect();
+        page.table(&heads, &study.arms.iter().zip(&leaves).map(row).collect::<Vec<_>>());
     }
     Ok(())
 }

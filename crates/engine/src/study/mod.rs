@@ -4,6 +4,7 @@
 //! are the result. A run that is finished is not repeated, one that was interrupted goes on.
 
 mod claims;
+mod comparisons;
 mod progress;
 mod record;
 mod runs;
@@ -18,8 +19,11 @@ use anyhow::Context as _;
 use sconce_core::{Device, files::write_atomic};
 use serde::{Deserialize, Serialize};
 
-pub use self::claims::{Claim, Statistic, Verdict};
 pub(crate) use self::table::statistic;
+pub use self::{
+    claims::{Claim, Statistic, Verdict},
+    comparisons::{Comparison, ComparisonRow},
+};
 use self::{record::StudyRecord, runs::Plan};
 use crate::{Profile, Recipe, Summary, config, report};
 
@@ -49,12 +53,20 @@ pub struct StudyReport {
     pub seconds: f64,
     /// The claims of this profile.
     pub claims: Vec<Claim>,
+    /// Its sweeps and ablations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comparisons: Vec<Comparison>,
 }
 
 impl StudyReport {
-    /// The claims as a table for a terminal, with a line of heads.
+    /// The claims and comparisons as tables for a terminal, each with a line of heads.
     pub fn table(&self) -> String {
-        table::text(&self.claims)
+        let mut text = table::claims(&self.claims);
+        for comparison in &self.comparisons {
+            let (heads, rows) = comparison.cells();
+            text += &format!("\n{}\n\n{}", comparison.title, table::text(&heads, &rows));
+        }
+        text
     }
 }
 
@@ -82,7 +94,8 @@ pub fn reproduce<R: Recipe>(options: &StudyOptions) -> anyhow::Result<StudyRepor
         Ok(Claim::test(spec, &baseline, &ours))
     });
     let claims = claims.collect::<anyhow::Result<Vec<Claim>>>()?;
-    let report = StudyReport { method: R::METHOD.to_owned(), profile: options.profile, seconds, claims };
+    let comparisons = study.comparisons.iter().map(|spec| Comparison::of(spec, &study, &summaries.runs)).collect();
+    let report = StudyReport { method: R::METHOD.to_owned(), profile: options.profile, seconds, claims, comparisons };
     let json = serde_json::to_string_pretty(&report)? + "\n";
     write_atomic(&options.out.join("report.json"), json.as_bytes())?;
     let html = report::study_html::<R>(&study, &report, &summaries.runs)?;

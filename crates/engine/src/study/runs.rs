@@ -21,7 +21,7 @@ use super::{
     runs_folder,
 };
 use crate::{
-    EngineError, Recipe, Result, Run, RunOptions, Start, Study, Summary, config, report,
+    EngineError, InitialWeights, Recipe, Result, Run, RunOptions, Start, Study, Summary, config, report,
     signals::{self, Interrupt},
     with_threads,
 };
@@ -52,7 +52,7 @@ impl Plan {
         // Seed by seed, so that a study that is cut short has something to compare.
         for seed in 0..study.seeds {
             for (arm_idx, arm) in study.arms.iter().enumerate() {
-                R::validate(&arm.config).with_context(|| format!("arm `{}`", arm.id))?;
+                R::validate(&arm.config, InitialWeights::Unsaid).with_context(|| format!("arm `{}`", arm.id))?;
                 let config_toml = config::to_toml(&arm.config)?;
                 runs.push(PlannedRun {
                     arm_idx,

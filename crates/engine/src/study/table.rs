@@ -1,15 +1,20 @@
-//! The claims as a table for a terminal.
+//! Tables for a terminal.
 
 use super::{Claim, Statistic};
 
-const HEADS: [&str; 7] = ["claim", "paper", "baseline", "ours", "difference", "verdict", "scaled"];
+/// The claims, a line each.
+pub(super) fn claims(claims: &[Claim]) -> String {
+    let heads = ["claim", "paper", "baseline", "ours", "difference", "verdict", "scaled"];
+    text(&heads, &claims.iter().map(cells).collect::<Vec<_>>())
+}
 
-/// One line a claim, below a line of heads and a rule; columns two spaces apart.
-pub(super) fn text(claims: &[Claim]) -> String {
-    let rows: Vec<[String; 7]> = std::iter::once(HEADS.map(str::to_owned)).chain(claims.iter().map(cells)).collect();
-    let widths: Vec<usize> =
-        (0..HEADS.len()).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
-    let line = |row: &[String; 7]| {
+/// A line a row, below a line of heads and a rule; columns two spaces apart.
+pub(super) fn text(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let heads = heads.iter().map(|&head| head.to_owned()).collect();
+    let rows: Vec<&Vec<String>> = std::iter::once(&heads).chain(rows).collect();
+    let width = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let line = |row: &&Vec<String>| {
         let padded: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:<width$}")).collect();
         padded.join("  ").trim_end().to_owned()
     };
@@ -18,8 +23,8 @@ pub(super) fn text(claims: &[Claim]) -> String {
     lines.join("\n") + "\n"
 }
 
-fn cells(claim: &Claim) -> [String; 7] {
-    [
+fn cells(claim: &Claim) -> Vec<String> {
+    vec![
         claim.claim.clone(),
         format!("{} ({})", claim.paper, claim.source),
         statistic(&claim.baseline, false),

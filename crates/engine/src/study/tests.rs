@@ -6,7 +6,8 @@ use std::{
 
 use super::*;
 use crate::{
-    Arm, ClaimSpec, EngineError, Evaluation, Metrics, Outcome, PredictRequest, Preset, Record, Run, Study, config,
+    Arm, ClaimSpec, ComparisonSpec, EngineError, Evaluation, Metrics, Outcome, PredictRequest, Preset, Record, Run,
+    Study, Weights, config,
 };
 
 /// What the fake method was asked to train, in any order. Tests that look at it take [`alone`] first.
@@ -69,6 +70,7 @@ fn study(gain: f64, fails_at: Option<u64>) -> Study<FakeConfig> {
     Study {
         arms: vec![arm("ce", 0.0, None), arm("fake", gain, fails_at)],
         claims: vec![claim],
+        comparisons: Vec::new(),
         seeds: 2,
         notes: vec!["scaled: 6 of 60 images".into()],
     }
@@ -90,7 +92,7 @@ macro_rules! fake {
             fn train(config: &FakeConfig, run: &mut Run) -> anyhow::Result<()> {
                 train(config, run)
             }
-            fn eval(_: &FakeConfig, _: &Path, _: &Device) -> anyhow::Result<Evaluation> {
+            fn eval(_: &FakeConfig, _: &Weights, _: &Device) -> anyhow::Result<Evaluation> {
                 Ok(BTreeMap::new())
             }
             fn predict(_: &FakeConfig, _: &PredictRequest, _: &mut dyn Write) -> anyhow::Result<()> {
@@ -103,6 +105,16 @@ macro_rules! fake {
 fake!(Good, study(2.0, None));
 fake!(Other, study(3.0, None));
 fake!(Failing, study(2.0, Some(1)));
+fake!(SideBySide, {
+    let mut study = study(2.0, None);
+    study.comparisons = vec![ComparisonSpec {
+        title: "side <by> side".into(),
+        arms: vec!["fake".into(), "ce".into()],
+        metrics: vec!["accuracy".into(), "recall".into()],
+        curves: vec!["test_accuracy".into()],
+    }];
+    study
+});
 fake!(Misspelled, {
     let mut study = study(2.0, None);
     study.claims[0].metric = "acuracy".into();
@@ -169,6 +181,24 @@ fn the_table_and_the_page_show_the_claim_and_escape_it() {
         assert!(html.contains(part), "{part}");
     }
     assert!(!html.contains("<than>") && !html.contains("<fake>"));
+}
+
+#[test]
+fn arms_side_by_side_have_a_table_and_curves_and_a_blank_for_what_they_lack() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let report = reproduce::<SideBySide>(&options(dir.path(), None)).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(dir.path().join("report.json")).unwrap()).unwrap();
+    let rows = &json["comparisons"][0]["rows"];
+    assert_eq!((&rows[0]["arm"], &rows[1]["arm"]), (&"fake".into(), &"ce".into()), "in the order of the comparison");
+    assert_eq!(rows[0]["values"][0]["mean"], 2.5);
+    assert_eq!(rows[0]["values"][1], serde_json::json!({"mean": null, "std": null, "n": 0}));
+    let table = report.table();
+    let lines: Vec<&str> = table.lines().rev().take(5).collect();
+    assert_eq!(lines[1], "<fake> & co  2.5000 ± 0.7071  –");
+    assert_eq!(lines[3], "arm          accuracy         recall");
+    let html = fs::read_to_string(dir.path().join("report.html")).unwrap();
+    assert!(html.contains("side &lt;by&gt; side") && html.contains("<svg") && !html.contains("<by>"));
 }
 
 #[test]
@@ -291,4 +321,7 @@ fn a_study_that_contradicts_itself_is_refused() {
     let mut unknown = study(1.0, None);
     unknown.claims[0].ours = "scn".into();
     assert!(unknown.validate().unwrap_err().to_string().contains("found `scn`, expected one of ce, fake"));
+    let mut unknown = SideBySide::study(Profile::Smoke).unwrap();
+    unknown.comparisons[0].arms[1] = "scn".into();
+    assert!(unknown.validate().unwrap_err().to_string().contains("comparison \"side <by> side\": found `scn`"));
 }

@@ -1,17 +1,26 @@
 //! The recipe: presets, the studies that xtask runs, and what the binary `scn` does.
 
 mod outcome;
+mod papers;
 mod pictures;
 mod predict;
 mod presets;
 mod study;
+mod sweeps;
 
-use std::{collections::BTreeMap, io::Write, path::Path, sync::Arc};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use sconce_core::{DType, Device, Params, Tolerance};
 use sconce_data::{ImageDataset, Loader};
-use sconce_engine::{Checkpoint, Metrics, PredictRequest, Preset, Profile, Run, Source, Stateful, Study};
+use sconce_engine::{
+    Checkpoint, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, Source, Stateful, Study,
+    Weights,
+};
 
 use crate::{
     ScnError,
@@ -21,8 +30,9 @@ use crate::{
     model::Scn,
     relabel::LabelTable,
     train::{Training, train},
+    weights,
 };
-pub use presets::Config;
+pub use presets::{Config, Pretraining};
 
 /// Self-Cure Network as a recipe of `sconce-engine`.
 #[derive(Clone, Copy, Debug)]
@@ -39,13 +49,26 @@ impl sconce_engine::Recipe for Recipe {
     }
 
     fn study(profile: Profile) -> Option<Study<Config>> {
-        study::study(profile)
+        Some(study::study(profile))
+    }
+
+    fn validate(config: &Config, initial: InitialWeights<'_>) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            config.pretraining != Pretraining::File || initial != InitialWeights::Unsaid,
+            "pretraining.kind is \"file\": --init-from must name the weights to start from"
+        );
+        Ok(())
     }
 
     fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
+        let initial = initial_weights(config, run)?;
         let data = config.data.read(run.seed())?;
         check_classes(&config.scn, &data.train)?;
         store_labels(&data, run)?;
+        if !data.counts.is_empty() {
+            let counts = serde_json::to_vec_pretty(&data.counts)?;
+            sconce_core::files::write_atomic(&run.dir().join("data.json"), &counts)?;
+        }
         let classes = Arc::new(ClassNames(data.train.classes().to_vec()));
         let labels = Arc::new(LabelTable::new(data.train.labels().to_vec(), config.scn.model.n_classes)?);
         let device = run.device().clone();
@@ -60,6 +83,7 @@ impl sconce_engine::Recipe for Recipe {
             labels: labels.clone(),
             truth: Some(&data.truth),
             state: &[("classes", classes)],
+            initial_weights: initial.as_deref(),
         };
         let trained = train(&training, &mut batches, run, |model| {
             splits.iter_mut().map(|(name, dataset, batches)| Ok((*name, measure(model, dataset, batches)?))).collect()
@@ -67,20 +91,46 @@ impl sconce_engine::Recipe for Recipe {
         outcome::report(config, &data, &labels, &trained, run)
     }
 
-    fn eval(
-        config: &Config,
-        checkpoint: &Path,
-        device: &Device,
-    ) -> anyhow::Result<BTreeMap<String, serde_json::Value>> {
-        let checkpoint = Checkpoint::open(checkpoint)?;
-        let (_, model) = load(&checkpoint, &config.scn, device)?;
-        let data = config.data.read(checkpoint.state().seed)?;
-        outcome::details(&model, config, &data.test, device)
+    fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
+        let model = match weights {
+            Weights::Checkpoint(path) => load(&Checkpoint::open(path)?, &config.scn, device)?.1,
+            Weights::File(path) => load_file(path, &config.scn, device)?,
+        };
+        let test = config.data.read_test()?;
+        check_classes(&config.scn, &test)?;
+        outcome::details(&model, config, &test, device)
     }
 
     fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
         predict::predict(config, request, lines)
     }
+
+    fn convert(input: &Path, output: &Path) -> anyhow::Result<String> {
+        Ok(weights::convert(input, output)?.to_string())
+    }
+}
+
+/// The file that the backbone starts from, if it does; a resumed run has its own weights.
+fn initial_weights(config: &Config, run: &Run) -> anyhow::Result<Option<PathBuf>> {
+    match (run.init_from(), &config.pretraining) {
+        _ if run.is_resuming() => Ok(None),
+        (Some(path), _) => Ok(Some(path.to_owned())),
+        (None, Pretraining::None) => Ok(None),
+        (None, Pretraining::File) => anyhow::bail!("--init-from must name the weights to start from"),
+        (None, Pretraining::Hub { repo, file, revision }) => fetch(repo, file, revision).map(Some),
+    }
+}
+
+#[cfg(feature = "hub")]
+fn fetch(repo: &str, file: &str, revision: &str) -> anyhow::Result<PathBuf> {
+    use sconce_backbones::weights::hub::{HubConfig, HubFile, fetch};
+    let file = HubFile { revision: revision.to_owned(), ..HubFile::new(repo, file) };
+    Ok(fetch(&file, &HubConfig::default())?)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(repo: &str, _: &str, _: &str) -> anyhow::Result<PathBuf> {
+    anyhow::bail!("pretraining from the hub ({repo}) needs a binary with the feature `hub`")
 }
 
 /// The network of a checkpoint, without a gradient, and its parameters.
@@ -90,6 +140,14 @@ fn load(checkpoint: &Checkpoint, config: &ScnConfig, device: &Device) -> anyhow:
     params.load_file(&checkpoint.model_file(), Tolerance::Exact)?;
     let model = Scn::new(&params.detached(), config)?;
     Ok((params, model))
+}
+
+/// The network in a file of weights, without a gradient.
+fn load_file(path: &Path, config: &ScnConfig, device: &Device) -> anyhow::Result<Scn> {
+    let params = Params::new(0, DType::F32, device);
+    Scn::new(&params.scope(), config)?;
+    weights::load_network(&params, path)?;
+    Ok(Scn::new(&params.detached(), config)?)
 }
 
 /// Accuracy and losses of `model` on one split.

@@ -4,17 +4,15 @@ use std::{io::Write, path::Path};
 
 use sconce_core::{DType, Rng, nn::Mode, ops};
 use sconce_data::{FloatImage, Image};
-use sconce_engine::{Checkpoint, PredictRequest};
+use sconce_engine::{Checkpoint, PredictRequest, Weights};
 
-use super::{Config, load, pictures};
-use crate::eval::Predictions;
+use super::{Config, load, load_file, pictures};
+use crate::{eval::Predictions, model::Scn};
 
 /// Writes a JSON line for each file: file, class, probabilities by class name, α. With an output folder, also a contact sheet
 /// of the least certain images.
 pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
-    let checkpoint = Checkpoint::open(&request.checkpoint)?;
-    let (_, model) = load(&checkpoint, &config.scn, &request.device)?;
-    let classes: Vec<String> = serde_json::from_slice(&checkpoint.tracked("classes")?)?;
+    let (model, classes) = model(config, request)?;
     let mut all = Predictions::default();
     let mut sheet = Vec::new();
     for files in request.files.chunks(config.data.batch_size.max(1)) {
@@ -44,6 +42,26 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn
         sconce_core::files::write_atomic(&folder.join("least-certain.png"), &picture)?;
     }
     Ok(())
+}
+
+/// The network and the names of its classes.
+fn model(config: &Config, request: &PredictRequest) -> anyhow::Result<(Scn, Vec<String>)> {
+    match &request.weights {
+        Weights::Checkpoint(path) => {
+            let checkpoint = Checkpoint::open(path)?;
+            let classes = serde_json::from_slice(&checkpoint.tracked("classes")?)?;
+            Ok((load(&checkpoint, &config.scn, &request.device)?.1, classes))
+        }
+        Weights::File(path) => {
+            let classes = config.data.images.classes()?;
+            let (found, expected) = (classes.len(), config.scn.model.n_classes);
+            anyhow::ensure!(
+                found == expected,
+                "scn.model.n_classes is {expected}, but data.images has {found} classes"
+            );
+            Ok((load_file(path, &config.scn, &request.device)?, classes))
+        }
+    }
 }
 
 /// The image in the number of channels that the network takes, where its pipeline leaves that open.

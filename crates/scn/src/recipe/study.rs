@@ -2,12 +2,12 @@
 
 use sconce_engine::{Arm, ClaimSpec, Preset, Profile, Study};
 
-use super::presets::Config;
+use super::{papers, presets::Config, sweeps};
 use crate::config::{Margin, RankConfig, ScnConfig};
 
 /// The named configurations, the default first.
 pub(super) fn presets() -> Vec<Preset<Config>> {
-    let preset = |name, about, config| Preset { name, about, config };
+    let preset = |name: &str, about: &str, config| Preset { name: name.into(), about: about.into(), config };
     let as_paper = |mut config: Config| {
         let relabel = config.scn.relabel;
         let ScnConfig { model, .. } = config.scn;
@@ -16,7 +16,7 @@ pub(super) fn presets() -> Vec<Preset<Config>> {
         config.scn.relabel.start_epoch = relabel.start_epoch;
         config
     };
-    vec![
+    let embedded = vec![
         preset("small", "SCN as code on the embedded Fashion-MNIST subset with 30 % symmetric noise", Config::small()),
         preset("small-ce", "its baseline: cross-entropy alone", Config::small().cross_entropy()),
         preset(
@@ -25,17 +25,29 @@ pub(super) fn presets() -> Vec<Preset<Config>> {
             as_paper(Config::small()),
         ),
         preset("smoke", "three epochs of a smaller network: shows that everything runs", Config::smoke()),
+        preset(
+            "emoji",
+            "SCN as code on embedded emoji of seven expressions, tested on another vendor",
+            Config::emoji(),
+        ),
+        preset("emoji-ce", "its baseline: cross-entropy alone", Config::emoji().cross_entropy()),
         preset("faces", "the official code's recipe on a folder of face images a class, 224×224", Config::faces()),
-    ]
+    ];
+    embedded.into_iter().chain(papers::presets()).collect()
 }
 
-/// The arms and claims of a profile; `None` where it has not been built yet.
-pub(super) fn study(profile: Profile) -> Option<Study<Config>> {
-    let (scn, seeds) = match profile {
-        Profile::Smoke => (Config::smoke(), 2),
-        Profile::Small => (Config::small(), 3),
-        Profile::Study | Profile::Paper => return None,
-    };
+/// The arms and claims of a profile.
+pub(super) fn study(profile: Profile) -> Study<Config> {
+    match profile {
+        Profile::Smoke => headline(Config::smoke(), 2),
+        Profile::Small => headline(Config::small(), 3),
+        Profile::Study => sweeps::study(),
+        Profile::Paper => papers::study(),
+    }
+}
+
+/// The method against its baseline.
+fn headline(scn: Config, seeds: usize) -> Study<Config> {
     let arm = |id: &str, label: &str, config: Config| Arm { id: id.into(), label: label.into(), config };
     let claim = |text: &str, metric: &str| ClaimSpec {
         claim: text.into(),
@@ -51,9 +63,10 @@ pub(super) fn study(profile: Profile) -> Option<Study<Config>> {
         claim("30 % label noise: SCN beats cross-entropy", "accuracy"),
         claim("… both at their best epoch on validation", "best_accuracy"),
     ];
-    Some(Study {
+    Study {
         arms: vec![arm("cross-entropy", "cross-entropy", scn.clone().cross_entropy()), arm("scn", "SCN", scn)],
         claims,
+        comparisons: Vec::new(),
         seeds,
         notes: vec![
             "Scaled: 5,400 of 6,000 embedded Fashion-MNIST images with synthetic noise stand in for RAF-DB's faces."
@@ -61,7 +74,7 @@ pub(super) fn study(profile: Profile) -> Option<Study<Config>> {
             "Both arms have the same network, images, noise, optimiser, schedule and number of epochs.".into(),
             "Accuracy is on 1,000 test images with their true labels; no choice within a run looks at them.".into(),
         ],
-    })
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +85,7 @@ mod tests {
     #[test]
     fn the_arms_differ_in_the_three_modules_alone() {
         for profile in [Profile::Smoke, Profile::Small] {
-            let study = study(profile).unwrap();
+            let study = study(profile);
             let [ce, scn] = &study.arms[..] else { panic!("two arms") };
             assert_eq!(ce.config, scn.config.clone().cross_entropy());
             assert_ne!(ce.config, scn.config);
@@ -81,14 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn every_claim_names_arms_of_the_study() {
-        for profile in [Profile::Smoke, Profile::Small] {
-            let study = study(profile).unwrap();
-            for claim in &study.claims {
-                for id in [&claim.baseline, &claim.ours] {
-                    assert!(study.arms.iter().any(|a| &a.id == id), "{id}");
-                }
-            }
+    fn every_claim_and_comparison_names_arms_of_the_study() {
+        for profile in [Profile::Smoke, Profile::Small, Profile::Study, Profile::Paper] {
+            study(profile).validate().unwrap();
         }
     }
 

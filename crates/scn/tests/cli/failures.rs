@@ -68,7 +68,7 @@ fn a_label_out_of_range_is_named_with_its_line() {
         .map(|(i, l)| if i == number { format!("{}7", &l[..l.len() - 1]) } else { l.to_owned() })
         .collect();
     fs::write(&list, bad.join("\n")).unwrap();
-    let with_list = format!("data.noise_list=\"{}\"", list.display());
+    let with_list = format!("data.noise_list={{format=\"sconce\",path=\"{}\"}}", list.display());
     let mut command = on_folder(folder.path(), &folder.path().join("run"));
     fails_with(command.args(["--set", &with_list]), &["list.txt", &(number + 1).to_string(), "7"]);
 }

@@ -73,7 +73,17 @@ fn a_run_leaves_what_it_promises_and_its_checkpoint_predicts() {
 #[test]
 fn the_configuration_is_complete_and_reads_itself() {
     let folder = tempfile::tempdir().unwrap();
-    for preset in ["small", "small-ce", "small-paper", "smoke", "faces"] {
+    for preset in [
+        "small",
+        "small-ce",
+        "small-paper",
+        "smoke",
+        "faces",
+        "emoji",
+        "paper-fer-plus-10",
+        "paper-affect-net",
+        "code-raf-db",
+    ] {
         let printed = succeeds(&mut scn(&["config", "--preset", preset])).stdout;
         let file = folder.path().join(format!("{preset}.toml"));
         fs::write(&file, &printed).unwrap();

@@ -3,3 +3,4 @@
 mod fixture;
 mod labels;
 mod network;
+mod weights;

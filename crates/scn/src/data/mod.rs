@@ -1,14 +1,17 @@
 //! From datasets to batches: which images, with which noise, augmented how.
 
+mod images;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use sconce_core::{Device, Rng};
 use sconce_data::{
     DataError, ImageBatch, ImageDataset, ImageSource, LabelNoise, Loader, LoaderConfig, NoisyLabels, Pipeline, Source,
-    Split, fashion_mnist_subset, read_fashion_mnist, read_image_folder,
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::images::Images;
+use self::images::Part;
 use crate::train::Batch;
 
 /// Which images, and how they become batches.
@@ -21,8 +24,9 @@ pub struct DataConfig {
     pub noise: LabelNoise,
     /// A list file of noisy labels to use instead of drawing them; it must name the training images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub noise_list: Option<PathBuf>,
-    /// The share of the training images by which the best checkpoint is chosen. They keep their noise.
+    pub noise_list: Option<NoiseList>,
+    /// The share of the training images by which the best checkpoint is chosen. They keep their noise. Of no use for FERPlus,
+    /// which has validation images of its own; they get noise of the same kind.
     pub validation: f64,
     /// Images of a training batch.
     pub batch_size: usize,
@@ -34,36 +38,24 @@ pub struct DataConfig {
     pub eval: Pipeline,
 }
 
-/// Where images are.
+/// A list file of noisy labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Images {
-    /// The subset of Fashion-MNIST inside the binary: 6,000 and 1,000 images of ten classes.
-    FashionMnistSubset,
-    /// All of Fashion-MNIST, in its four files.
-    FashionMnist {
-        /// Their folder.
-        root: PathBuf,
+#[serde(tag = "format", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum NoiseList {
+    /// Lines `name original noisy`, as a run's `labels.txt`.
+    Sconce {
+        /// The file.
+        path: PathBuf,
     },
-    /// A folder of images for each class.
-    ImageFolder {
-        /// The folder of the training classes.
-        train: PathBuf,
-        /// The folder of the test classes, named as the training ones.
-        test: PathBuf,
+    /// Lines `path label`, of which the path's last part counts: the lists of the official repository (`train.txt`,
+    /// `0.1noise_train.txt`), and of others, who count labels from 1.
+    PathLabel {
+        /// The file.
+        path: PathBuf,
+        /// The label of the first class.
+        #[serde(default)]
+        first_label: u32,
     },
-}
-
-impl Images {
-    /// The images of one split.
-    pub(crate) fn read(&self, split: Split) -> Result<ImageDataset, DataError> {
-        match (self, split) {
-            (Self::FashionMnistSubset, split) => fashion_mnist_subset(split),
-            (Self::FashionMnist { root }, split) => read_fashion_mnist(root, split),
-            (Self::ImageFolder { train, .. }, Split::Train) => read_image_folder(train),
-            (Self::ImageFolder { test, .. }, Split::Test) => read_image_folder(test),
-        }
-    }
 }
 
 /// The images of a run.
@@ -81,24 +73,39 @@ pub(crate) struct Datasets {
     pub(crate) labels: NoisyLabels,
     /// All training images with their true labels.
     pub(crate) clean: ImageDataset,
+    /// What a reader left out of each split, and why, for `data.json`.
+    pub(crate) counts: BTreeMap<&'static str, serde_json::Value>,
 }
 
 impl DataConfig {
     /// Reads the images, gives the training ones noisy labels, and cuts off the validation part.
     pub(crate) fn read(&self, seed: u64) -> Result<Datasets, DataError> {
-        let clean = self.images.read(Split::Train)?;
-        let test = self.images.read(Split::Test)?;
+        let mut counts = BTreeMap::new();
+        let clean = self.images.read(Part::Train, &mut counts)?;
+        let test = self.images.read(Part::Test, &mut counts)?;
         test.check_classes(clean.classes())?;
         let labels = match &self.noise_list {
-            Some(path) => NoisyLabels::read(path, &clean)?,
+            Some(NoiseList::Sconce { path }) => NoisyLabels::read(path, &clean)?,
+            Some(NoiseList::PathLabel { path, first_label }) => NoisyLabels::read_rerooted(path, &clean, *first_label)?,
             None => self.noise.apply(clean.labels(), clean.classes().len(), seed)?,
         };
         let given = clean.with_labels(labels.noisy().to_vec())?;
-        let (train, validation) = given.split_off(self.validation, seed)?;
-        let truth: BTreeMap<&str, u32> =
-            (0..clean.len()).map(|i| clean.name(i)).zip(labels.original().iter().copied()).collect();
-        let truth = (0..train.len()).map(|i| truth[train.name(i)]).collect();
-        Ok(Datasets { train, truth, validation, test, labels, clean })
+        let (train, truth, validation) = if self.images.has_validation() {
+            let own = self.images.read(Part::Validation, &mut counts)?;
+            // As noisy as the training images: what chooses must not know more than what trains.
+            let noisy = self.noise.apply(own.labels(), own.classes().len(), seed)?;
+            (given, labels.original().to_vec(), own.with_labels(noisy.noisy().to_vec())?)
+        } else {
+            let (rest, cut) = given.split_indices(self.validation, seed)?;
+            let truth = rest.iter().map(|&i| labels.original()[i]).collect();
+            (given.subset(&rest)?, truth, given.subset(&cut)?)
+        };
+        Ok(Datasets { train, truth, validation, test, labels, clean, counts })
+    }
+
+    /// The test images with their own labels, which is all that an evaluation needs.
+    pub(crate) fn read_test(&self) -> Result<ImageDataset, DataError> {
+        self.images.read(Part::Test, &mut BTreeMap::new())
     }
 
     /// Shuffled, augmented batches of `dataset`, as training takes them.

@@ -1,0 +1,112 @@
+//! Weights that others have trained: the official network, and the backbones from which it starts.
+//!
+//! | file | names | here |
+//! |---|---|---|
+//! | the official code's (`model_state_dict`) | `features.0.weight`, `features.4.1.bn2.bias`, `alpha.0.*`, `fc.*` | [`load_network`] |
+//! | ours | `conv1.weight`, `layer1.1.bn2.bias`, `alpha.0.*`, `fc.*` | [`load_network`] |
+//! | ResNet-18 pre-trained on faces (`state_dict`, `module.`), torchvision's, timm's | `conv1.weight`, …, `fc.*` of its own | [`load_backbone`] |
+//!
+//! Each may be safetensors or a `.pth` of either form. The IR-50 with which the official code reaches 89.35 % on FERPlus is
+//! not there.
+
+use std::{fmt, path::Path};
+
+use sconce_backbones::weights::{self, KeyMap, Rule, StateDict, Unmatched};
+use sconce_core::{LoadReport, Params};
+
+use crate::error::{Result, ScnError};
+
+/// The official network is a sequence of torchvision's ResNet-18 without its classifier; 2, 3 and 8 of it are the ReLU and
+/// the pools.
+const FEATURES: [(&str, &str); 6] = [
+    ("features.0", "conv1"),
+    ("features.1", "bn1"),
+    ("features.4", "layer1"),
+    ("features.5", "layer2"),
+    ("features.6", "layer3"),
+    ("features.7", "layer4"),
+];
+
+/// What a network has besides a backbone; `fc` is also the name of a pre-trained backbone's own classifier.
+const HEAD: [&str; 3] = ["alpha.0.", "fc.", "margin"];
+
+/// Where the official names differ from ours.
+pub fn official_key_map() -> KeyMap {
+    KeyMap::new(FEATURES.map(|(official, ours)| Rule::prefix(official, ours)), Unmatched::Keep)
+}
+
+/// What a file of weights holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A network of the official code.
+    Official,
+    /// A network of ours.
+    Network,
+    /// A backbone, with or without a classifier of its own.
+    Backbone,
+}
+
+/// The result of [`convert`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// What the file held.
+    pub content: Content,
+    /// How many tensors were written.
+    pub tensors: usize,
+}
+
+/// Copies all weights of a network into `params`: those of the official code, or our own.
+///
+/// # Errors
+/// [`ScnError::Weights`] if the file cannot be read or a tensor is missing, unexpected or misshapen; `params` is then as it
+/// was. [`ScnError::Ir50`] for that network.
+pub fn load_network(params: &Params, path: &Path) -> Result<LoadReport> {
+    let (_, weights) = read(path)?;
+    Ok(weights::load_backbone(params, &weights, &[])?)
+}
+
+/// Copies a backbone's weights into `params`; α and classifier stay as they are. Of a whole network the backbone is taken.
+///
+/// # Errors
+/// As [`load_network`]: a start from nothing never goes unnoticed.
+pub fn load_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
+    let (_, weights) = read(path)?;
+    Ok(weights::load_backbone(params, &weights, &HEAD)?)
+}
+
+/// Writes the weights in `input`, of any of the forms above, to the safetensors file `output` under our names.
+///
+/// # Errors
+/// As [`load_network`], and if `output` exists or cannot be written.
+pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
+    let (content, _) = read(input)?;
+    let options = weights::ConvertOptions { map: official_key_map(), ..Default::default() };
+    let written = weights::convert(input, output, &options)?;
+    Ok(Converted { content, tensors: written.tensors().len() })
+}
+
+/// The weights in a file under our names, and what they were.
+fn read(path: &Path) -> Result<(Content, StateDict)> {
+    let weights = weights::read_weights(path)?;
+    let has = |name: &str| weights.tensors().contains_key(name);
+    if has("input_layer.0.weight") && weights.tensors().keys().any(|name| name.starts_with("body.")) {
+        return Err(ScnError::Ir50 { path: path.to_owned() });
+    }
+    let content = match (has("features.0.weight"), has("alpha.0.weight")) {
+        (true, _) => Content::Official,
+        (false, true) => Content::Network,
+        (false, false) => Content::Backbone,
+    };
+    Ok((content, weights.renamed(&official_key_map())?))
+}
+
+impl fmt::Display for Converted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = match self.content {
+            Content::Official => "a network of the official code",
+            Content::Network => "a network under our names already",
+            Content::Backbone => "a backbone",
+        };
+        write!(f, "{content}: {} tensors written", self.tensors)
+    }
+}
