@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     );
     let known = targets()?;
     if let Some(unknown) = args.targets.iter().find(|name| !known.contains(name)) {
-        bail!("no fuzz target is called `{unknown}`; there is {}", known.join(", "));
+        bail!("no fuzz target is called `{unknown}`; there are {}", known.join(", "));
     }
     let wanted = if args.targets.is_empty() { &known } else { &args.targets };
     for target in wanted {

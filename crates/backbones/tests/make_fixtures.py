@@ -7,7 +7,7 @@ with them, for tests/it/weights.
 needs torch, torchvision, safetensors and numpy (torch 2.13.0 and torchvision 0.28.0 wrote the committed files).
 """
 import json
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy
@@ -147,6 +147,15 @@ kinds = {
 for protocol in (2, 3, 4, 5):
     save(kinds, f"kinds-{protocol}.pth", protocol=protocol)
     save(kinds, f"kinds-{protocol}-legacy.pth", legacy=True, protocol=protocol)
+# What real checkpoints have beside tensors, a small file of many numbers, and the names that `torch.compile` writes.
+tagged = nn.Parameter(torch.tensor([1.0, 2.0]))
+tagged.no_decay = True
+around = {
+    "state_dict": {"_orig_mod.module.wide": torch.arange(20.0).expand(30, 20), "_orig_mod.module.tagged": tagged},
+    "milestones": Counter({30: 1, 60: 1}), "seen": {1, 2}, "frozen": frozenset([3]), "raw": b"", "types": torch.uint16,
+}
+save(around, "around.pth")
+save(around, "around-legacy.pth", legacy=True)
 tiny = {"a": torch.tensor([[1.0, 2.0]]), "b": base[:6].view(2, 3).t()}
 save(tiny, "tiny.pth")
 save(tiny, "tiny-legacy.pth", legacy=True)

@@ -27,7 +27,9 @@ impl Line<'_> {
 
     /// A label from `first` on, as one from 0 on.
     pub(crate) fn label(&self, field: &str, first: u32, n_classes: usize) -> Result<u32> {
-        let label = field.parse::<u32>().ok().and_then(|label| label.checked_sub(first));
+        // `parse` would take a sign.
+        let is_number = field.bytes().all(|byte| byte.is_ascii_digit());
+        let label = field.parse::<u32>().ok().filter(|_| is_number).and_then(|label| label.checked_sub(first));
         label.filter(|&label| (label as usize) < n_classes).ok_or_else(|| {
             let last = (u64::from(first) + n_classes as u64).saturating_sub(1);
             self.fail(quoted(field), format!("a label from {first} to {last}"))
@@ -53,9 +55,11 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// The lines of `text` with their numbers from 1, without the blank ones at its end. Lines may end in CRLF.
+/// The lines of `text` with their numbers from 1, without the blank ones at its end. A line may end in blanks and CRLF, and
+/// the first one may begin with a byte order mark.
 pub(crate) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    text.trim_end().lines().enumerate().map(|(i, line)| (i + 1, line))
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+    text.trim_end().lines().enumerate().map(|(i, line)| (i + 1, line.trim_end()))
 }
 
 #[cfg(test)]
@@ -74,7 +78,7 @@ mod tests {
         let line = Line { path: Path::new("list"), number: 3 };
         assert_eq!(line.label("7", 1, 7).unwrap(), 6);
         assert_eq!(line.label("0", 0, 7).unwrap(), 0);
-        for bad in ["0", "8", "-1", "4294967296", "", "1.0"] {
+        for bad in ["0", "8", "-1", "+1", "4294967296", "", "1.0"] {
             let message = line.label(bad, 1, 7).unwrap_err().to_string();
             assert_eq!(message, format!("list:3: found `{bad}`, expected a label from 1 to 7"));
         }

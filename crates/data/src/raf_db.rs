@@ -42,7 +42,7 @@ pub fn read_raf_db(root: &Path, split: Split) -> Result<ImageDataset> {
 
 /// The samples of `split` in the text of a list file, by the names of the aligned images; `origin` names it in errors.
 ///
-/// Lines may end in CRLF, and blank lines may follow the last one. The other split's lines are checked too.
+/// Lines may end in blanks and CRLF, and blank lines may follow the last one. The other split's lines are checked too.
 ///
 /// # Errors
 /// [`DataError::Line`] for a line that is not `NAME.jpg LABEL`, an empty name, a name with a folder or of neither split, a
@@ -52,7 +52,8 @@ pub fn parse_raf_db(text: &str, origin: &Path, split: Split) -> Result<Vec<Liste
     let mut samples = Vec::new();
     for (number, content) in lines(text) {
         let line = Line { path: origin, number };
-        let Some((name, label)) = content.split_once(' ') else {
+        let fields = content.rsplit_once(char::is_whitespace).map(|(name, label)| (name.trim_end(), label));
+        let Some((name, label)) = fields.filter(|(name, _)| !name.contains(char::is_whitespace)) else {
             return Err(line.fail(quoted(content), "`NAME.jpg LABEL`"));
         };
         let name = line.file_name(name)?;
@@ -66,6 +67,8 @@ pub fn parse_raf_db(text: &str, origin: &Path, split: Split) -> Result<Vec<Liste
         names.add(name, line)?;
         let label = line.label(label, 1, RAF_DB_CLASSES.len())?;
         if part == split {
+            // Some copies of the list name the aligned images themselves.
+            let stem = stem.strip_suffix("_aligned").unwrap_or(stem);
             samples.push(ListedImage { name: format!("{stem}_aligned.jpg"), label, line: number });
         }
     }

@@ -41,10 +41,10 @@ impl NoisyLabels {
             n_lines = number;
             let line = Line { path: origin, number };
             // Paths may hold spaces: the label is the last field.
-            let Some((path, label)) = content.rsplit_once(' ') else {
+            let Some((path, label)) = content.rsplit_once(char::is_whitespace) else {
                 return Err(line.fail(quoted(content), "`PATH LABEL`"));
             };
-            let name = line.file_name(file_name(path))?;
+            let name = line.file_name(file_name(path.trim_end()))?;
             let index = samples.get(name).or_else(|| samples.get(aligned(name)?.as_str()));
             let Some(&index) = index else {
                 return Err(line.fail(quoted(name), format!("the file name of a sample of {}", dataset.origin())));

@@ -12,7 +12,7 @@ use crate::{
     line::{Line, quoted},
 };
 
-/// Fields that a row may have; no format here has more than 13.
+/// Fields that a row may have; no format here has more than 12.
 const FIELDS: usize = 32;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
@@ -81,6 +81,11 @@ impl<R: BufRead> Rows<R> {
             }
             return Ok(None);
         }
+        if self.text.contains(&b'\r') {
+            // It would end the row, and the rest of the line would be lost.
+            let line = Line { path: &self.path, number: self.line };
+            return Err(line.fail("a carriage return inside of the line", "lines that end in LF or CRLF"));
+        }
         let found = self.split();
         let line = Line { path: &self.path, number: self.line };
         if found != Some(n_fields) {
@@ -95,11 +100,8 @@ impl<R: BufRead> Rows<R> {
         self.text.clear();
         let n = self.input.read_until(b'\n', &mut self.text).map_err(DataError::io(&self.path))?;
         self.line += 1;
-        for end in [b'\n', b'\r'] {
-            if self.text.last() == Some(&end) {
-                self.text.pop();
-            }
-        }
+        self.text.pop_if(|byte| *byte == b'\n');
+        while self.text.pop_if(|byte| *byte == b'\r').is_some() {}
         if self.line == 1 && self.text.starts_with(BYTE_ORDER_MARK) {
             self.text.drain(..BYTE_ORDER_MARK.len());
         }
@@ -142,10 +144,28 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Field `i` as a number; `expected` says which.
-    pub(crate) fn number<T: std::str::FromStr>(&self, i: usize, expected: impl FnOnce() -> String) -> Result<T> {
+    /// Field `i` as a whole number, which some programs write as `134.0`; `expected` says which.
+    pub(crate) fn number<T: TryFrom<i64>>(&self, i: usize, expected: impl FnOnce() -> String) -> Result<T> {
         let text = self.text(i)?;
-        text.parse().map_err(|_| self.line.fail(quoted(text), expected()))
+        let digits =
+            text.split_once('.').filter(|(_, zeros)| zeros.bytes().all(|b| b == b'0')).map_or(text, |(n, _)| n);
+        // `parse` would take a plus, too.
+        let number = digits.parse::<i64>().ok().filter(|_| !digits.starts_with('+')).and_then(|n| T::try_from(n).ok());
+        number.ok_or_else(|| self.line.fail(quoted(text), expected()))
+    }
+
+    /// Where the columns `names` stand in the header that this row is, in whichever order.
+    pub(crate) fn columns<const N: usize>(&self, names: [&str; N]) -> Result<[usize; N]> {
+        let mut places = [0; N];
+        for (place, name) in places.iter_mut().zip(names) {
+            let texts = (0..self.ends.len()).map(|i| self.text(i)).collect::<Result<Vec<_>>>()?;
+            let found = || format!("columns {}", quoted(&texts.join(", ")));
+            *place = texts
+                .iter()
+                .position(|text| *text == name)
+                .ok_or_else(|| self.line.fail(found(), format!("a column `{name}`")))?;
+        }
+        Ok(places)
     }
 
     /// Checks that the row is the header `names`.
@@ -204,6 +224,9 @@ mod tests {
         assert_eq!(message("a,b\n\nc,d\n"), "a.csv:2: found a blank line, expected a row");
         assert_eq!(message("\nc,d\n"), "a.csv:1: found a blank line, expected a row");
         assert_eq!(message("\"a,b\nc,d\n"), "a.csv:1: found 1 fields, expected 2");
+        let carriage = "a carriage return inside of the line, expected lines that end in LF or CRLF";
+        assert_eq!(message("a,b\nc,d\re,f\n"), format!("a.csv:2: found {carriage}"));
+        assert_eq!(message("a,b\rc,d\r"), format!("a.csv:1: found {carriage}"));
     }
 
     #[test]

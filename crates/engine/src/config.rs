@@ -104,9 +104,9 @@ pub fn hash(text: &str) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The leaves of a configuration by their path, in alphabetical order.
+/// The values of a configuration in TOML by their path, in alphabetical order; none of a text that is no TOML.
 #[cfg(feature = "cli")]
-pub(crate) fn leaves(text: &str) -> std::collections::BTreeMap<String, String> {
+pub fn leaves(text: &str) -> std::collections::BTreeMap<String, String> {
     fn walk(prefix: &str, table: &Table, found: &mut std::collections::BTreeMap<String, String>) {
         for (key, value) in table {
             let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };

@@ -104,7 +104,7 @@ pub use recipe::{
     Arm, ClaimSpec, ComparisonSpec, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Recipe, Study,
     Weights, preset,
 };
-pub use run::{Run, RunOptions, Start};
+pub use run::{Run, RunFile, RunOptions, Start};
 pub use schedule::{Clock, Decay, ScheduleConfig, Unit, Warmup};
 pub use summary::{Outcome, Summary};
 pub use threads::with_threads;

@@ -3,6 +3,8 @@
 use sconce_backbones::ResNetConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Result, ScnError};
+
 /// The model and the three modules of the method. [`ScnConfig::paper`] and [`ScnConfig::code`] are the two readings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,7 +121,36 @@ pub enum RelabelScope {
 }
 
 impl ScnConfig {
-    /// As the paper has it: losses mixed with γ = 0.5, relabelling in the low group from epoch 10.
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// [`ScnError::Config`] with the first key whose value has no sense.
+    pub fn validate(&self) -> Result<()> {
+        let require = |field: &'static str, value: f64, expected: &str, ok: bool| match ok {
+            true => Ok(()),
+            false => Err(ScnError::Config { field, found: value.to_string(), expected: expected.to_owned() }),
+        };
+        let share = |field, value: f64| require(field, value, "0 to 1", (0.0..=1.0).contains(&value));
+        let n_classes = self.model.n_classes;
+        require("scn.model.n_classes", n_classes as f64, "at least 1", n_classes > 0)?;
+        let dropout = self.model.dropout;
+        require("scn.model.dropout", dropout, "0 to less than 1", (0.0..1.0).contains(&dropout))?;
+        share("scn.rank.high_ratio", self.rank.high_ratio)?;
+        match self.rank.margin {
+            Margin::Off => {}
+            Margin::Fixed { value } => share("scn.rank.margin.value", value)?,
+            Margin::Learnable { initial } => share("scn.rank.margin.initial", initial)?,
+        }
+        if let Combine::Mix { gamma } = self.combine {
+            share("scn.combine.gamma", gamma)?;
+        }
+        share("scn.relabel.margin", self.relabel.margin)?;
+        let start = self.relabel.start_epoch;
+        require("scn.relabel.start_epoch", start as f64, "at least 1: epochs count from 1", start > 0)
+    }
+
+    /// As the paper has it: losses mixed with γ = 0.5, relabelling in the low group from epoch 10. (γ and the epoch are
+    /// recalled from its text, which was not at hand.)
     pub fn paper(backbone: ResNetConfig, n_classes: usize) -> Self {
         Self {
             model: ModelConfig { backbone, n_classes, dropout: 0.0, dropout_when: DropoutWhen::Training },

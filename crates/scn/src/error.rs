@@ -18,7 +18,7 @@ pub enum ScnError {
         expected: String,
     },
     /// A label is not a class.
-    #[error("sample {index} has label {label}, expected one of the {n_classes} classes 0 to {}", n_classes - 1)]
+    #[error("sample {index} has label {label}, expected one of the {n_classes} classes 0 to {}", n_classes.saturating_sub(1))]
     Label {
         /// The sample.
         index: usize,
@@ -45,10 +45,21 @@ pub enum ScnError {
     #[error(transparent)]
     Weights(#[from] sconce_backbones::weights::WeightsError),
     /// A file has the weights of a network that is not there.
-    #[error("{path}: weights of an IR-50, which is not there; the backbones of SCN are ResNets", path = path.display())]
+    #[error("{path}: weights of an IR-50, which is not supported; the backbones of SCN are ResNets", path = path.display())]
     Ir50 {
         /// The file.
         path: std::path::PathBuf,
+    },
+    /// A file has no weights of a network or a backbone.
+    #[error(
+        "{path}: no ResNet under torchvision's names or the official code's; its tensors begin with {found}",
+        path = path.display()
+    )]
+    NoResNet {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The first names in it.
+        found: String,
     },
     /// An error of the engine: a run, a checkpoint, an optimiser.
     #[error(transparent)]

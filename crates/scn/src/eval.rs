@@ -4,7 +4,7 @@ use sconce_core::{Batches, DType, Position, Rng, nn::Mode, ops};
 
 use crate::{
     error::{Result, ScnError},
-    model::Scn,
+    model::{Output, Scn},
     train::Batch,
 };
 
@@ -20,6 +20,18 @@ pub struct Predictions {
 }
 
 impl Predictions {
+    /// Adds what a network says of the samples `indices`.
+    ///
+    /// # Errors
+    /// If the tensors cannot be read.
+    pub fn extend(&mut self, output: &Output, indices: impl IntoIterator<Item = usize>) -> Result<()> {
+        let probabilities = ops::log_softmax(&output.logits, 1)?.exp()?.to_dtype(DType::F64)?;
+        self.probabilities.extend(probabilities.to_vec2::<f64>()?);
+        self.alpha.extend(output.alpha.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+        self.indices.extend(indices);
+        Ok(())
+    }
+
     /// The most probable class of each image; of equals the first. α > 0 does not change it.
     pub fn classes(&self) -> Vec<u32> {
         let best = |p: &Vec<f64>| (0..p.len()).fold(0, |best, c| if p[c] > p[best] { c } else { best }) as u32;
@@ -56,10 +68,7 @@ pub fn predict<B: Batches<Batch = Batch>>(model: &Scn, batches: &mut B) -> Resul
     for _ in 0..batches.batches_per_epoch() {
         let batch = batches.next_batch().map_err(failed)?;
         let output = model.forward(&batch.images, Mode::Eval, rng)?;
-        let probabilities = ops::log_softmax(&output.logits, 1)?.exp()?.to_dtype(DType::F64)?;
-        all.probabilities.extend(probabilities.to_vec2::<f64>()?);
-        all.alpha.extend(output.alpha.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-        all.indices.extend(batch.indices);
+        all.extend(&output, batch.indices)?;
     }
     Ok(all)
 }

@@ -6,8 +6,7 @@
 //! | ours | `conv1.weight`, `layer1.1.bn2.bias`, `alpha.0.*`, `fc.*` | [`load_network`] |
 //! | ResNet-18 pre-trained on faces (`state_dict`, `module.`), torchvision's, timm's | `conv1.weight`, …, `fc.*` of its own | [`load_backbone`] |
 //!
-//! Each may be safetensors or a `.pth` of either form. The IR-50 with which the official code reaches 89.35 % on FERPlus is
-//! not there.
+//! Each may be safetensors or a `.pth`. The IR-50 with which the authors reach 89.35 % on FERPlus is not supported.
 
 use std::{fmt, path::Path};
 
@@ -27,8 +26,9 @@ const FEATURES: [(&str, &str); 6] = [
     ("features.7", "layer4"),
 ];
 
-/// What a network has besides a backbone; `fc` is also the name of a pre-trained backbone's own classifier.
-const HEAD: [&str; 3] = ["alpha.0.", "fc.", "margin"];
+/// What a network has besides a backbone. `fc` is also the name of a pre-trained backbone's own classifier, and `feature` that
+/// of a layer before it, which loaders of the face-pretrained file leave out.
+const HEAD: [&str; 4] = ["alpha.0.", "fc.", "feature.", "margin"];
 
 /// Where the official names differ from ours.
 pub fn official_key_map() -> KeyMap {
@@ -59,7 +59,7 @@ pub struct Converted {
 ///
 /// # Errors
 /// [`ScnError::Weights`] if the file cannot be read or a tensor is missing, unexpected or misshapen; `params` is then as it
-/// was. [`ScnError::Ir50`] for that network.
+/// was. [`ScnError::Ir50`] for that network, [`ScnError::NoResNet`] for anything else.
 pub fn load_network(params: &Params, path: &Path) -> Result<LoadReport> {
     let (_, weights) = read(path)?;
     Ok(weights::load_backbone(params, &weights, &[])?)
@@ -77,12 +77,12 @@ pub fn load_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
 /// Writes the weights in `input`, of any of the forms above, to the safetensors file `output` under our names.
 ///
 /// # Errors
-/// As [`load_network`], and if `output` exists or cannot be written.
+/// [`ScnError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`ScnError::NoResNet`] for
+/// tensors of something else.
 pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
-    let (content, _) = read(input)?;
-    let options = weights::ConvertOptions { map: official_key_map(), ..Default::default() };
-    let written = weights::convert(input, output, &options)?;
-    Ok(Converted { content, tensors: written.tensors().len() })
+    let (content, weights) = read(input)?;
+    weights::write_weights(&weights, output)?;
+    Ok(Converted { content, tensors: weights.tensors().len() })
 }
 
 /// The weights in a file under our names, and what they were.
@@ -92,12 +92,15 @@ fn read(path: &Path) -> Result<(Content, StateDict)> {
     if has("input_layer.0.weight") && weights.tensors().keys().any(|name| name.starts_with("body.")) {
         return Err(ScnError::Ir50 { path: path.to_owned() });
     }
-    let content = match (has("features.0.weight"), has("alpha.0.weight")) {
-        (true, _) => Content::Official,
-        (false, true) => Content::Network,
-        (false, false) => Content::Backbone,
-    };
-    Ok((content, weights.renamed(&official_key_map())?))
+    if has("features.0.weight") && has("features.4.0.conv1.weight") {
+        return Ok((Content::Official, weights.renamed(&official_key_map())?));
+    }
+    if !(has("conv1.weight") && has("layer1.0.conv1.weight")) {
+        let names: Vec<&str> = weights.tensors().keys().map(String::as_str).take(3).collect();
+        return Err(ScnError::NoResNet { path: path.to_owned(), found: names.join(", ") });
+    }
+    let content = if has("alpha.0.weight") { Content::Network } else { Content::Backbone };
+    Ok((content, weights))
 }
 
 impl fmt::Display for Converted {

@@ -28,16 +28,22 @@ pub struct ConvertOptions {
 /// As [`read_weights`](super::read_weights) and [`StateDict::renamed`]; [`WeightsError::Exists`] if there is an `output`,
 /// which stays as it is.
 pub fn convert(input: &Path, output: &Path, options: &ConvertOptions) -> Result<StateDict> {
-    let exists = || WeightsError::Exists { path: output.to_owned() };
-    if output.try_exists().map_err(Error::io(output))? {
-        return Err(exists());
-    }
     let weights = StateDict::read(input, options.extent)?;
     let weights = match options.extent {
         Extent::StateDict => weights.without_parallel(),
         Extent::Everything => weights,
     };
     let weights = weights.renamed(&options.map)?;
+    write_weights(&weights, output)?;
+    Ok(weights)
+}
+
+/// Writes `weights` to the new safetensors file `output`.
+///
+/// # Errors
+/// [`WeightsError::Exists`] if there is an `output`, which stays as it is; [`WeightsError::Core`] if it cannot be written.
+pub fn write_weights(weights: &StateDict, output: &Path) -> Result<()> {
+    let exists = || WeightsError::Exists { path: output.to_owned() };
     // Claims the name: of two at the same time, one is told that the other was first.
     if let Err(e) = OpenOptions::new().write(true).create_new(true).open(output) {
         return Err(if e.kind() == ErrorKind::AlreadyExists { exists() } else { Error::io(output)(e).into() });
@@ -46,5 +52,5 @@ pub fn convert(input: &Path, output: &Path, options: &ConvertOptions) -> Result<
         // The error that matters is the first one; the empty file is our own.
         let _ = fs::remove_file(output);
     })?;
-    Ok(weights)
+    Ok(())
 }

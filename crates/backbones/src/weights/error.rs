@@ -46,14 +46,10 @@ pub enum WeightsError {
     },
     /// A file could not be fetched.
     #[cfg(feature = "hub")]
-    #[error("`{file}` of {repo} at {revision}, from {endpoint}: {what}")]
+    #[error("`{}` of {} at {}, from {endpoint}: {what}", wanted.file, wanted.repo, wanted.revision)]
     Hub {
-        /// The repository, `owner/name`.
-        repo: String,
-        /// The file in it.
-        file: String,
-        /// The branch, tag or commit.
-        revision: String,
+        /// The file.
+        wanted: Box<super::hub::HubFile>,
         /// The server.
         endpoint: String,
         /// What happened.

@@ -77,13 +77,7 @@ pub fn fetch(file: &HubFile, config: &HubConfig) -> Result<PathBuf> {
     if let Some(endpoint) = &config.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    let fail = |endpoint: String, what: String| WeightsError::Hub {
-        repo: file.repo.clone(),
-        file: file.file.clone(),
-        revision: file.revision.clone(),
-        endpoint,
-        what,
-    };
+    let fail = |endpoint: String, what: String| WeightsError::Hub { wanted: Box::new(file.clone()), endpoint, what };
     let unknown = || config.endpoint.clone().unwrap_or_else(|| "the hub".to_owned());
     let api = builder.build().map_err(|e| fail(unknown(), e.to_string()))?;
     let repo = Repo::with_revision(file.repo.clone(), RepoType::Model, file.revision.clone());

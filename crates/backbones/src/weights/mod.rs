@@ -15,7 +15,7 @@ mod pth;
 mod state_dict;
 
 pub use colour::{ColourOrder, FoldOffset, FoldedInput, InputConvention, fold_input};
-pub use convert::{ConvertOptions, convert};
+pub use convert::{ConvertOptions, convert, write_weights};
 pub use error::WeightsError;
 pub use key_map::{KeyMap, Rule, Unmatched};
 pub use load::load_backbone;

@@ -10,8 +10,11 @@ use super::{
     pth::{is_pth, read_pth},
 };
 
-/// What `torch.nn.DataParallel` puts before every name.
-const PARALLEL: &str = "module.";
+/// What `torch.nn.DataParallel` and `torch.compile` put before every name.
+const WRAPPED: [&str; 2] = ["module.", "_orig_mod."];
+
+/// What `torch.optim.swa_utils.AveragedModel` has beside the names that it puts `module.` before.
+const N_AVERAGED: &str = "n_averaged";
 
 /// The tensors of a model by their names, and where they came from.
 #[derive(Clone, Debug)]
@@ -22,7 +25,7 @@ pub struct StateDict {
 
 /// Reads the weights in a file: safetensors, or a `.pth` of either form; its bytes say which.
 ///
-/// Of a `.pth` it takes what [`Extent::StateDict`] says, from either form the prefix `module.` where every name has it.
+/// Of a `.pth` it takes what [`Extent::StateDict`] says; the prefixes `module.` and `_orig_mod.` go where every name has them.
 ///
 /// # Errors
 /// [`WeightsError`] names the file and what is wrong in it.
@@ -78,11 +81,17 @@ impl StateDict {
         Self { tensors, ..self }
     }
 
-    /// Without the prefix `module.`, as often as every name has it.
+    /// Without the prefixes `module.` and `_orig_mod.` of wrapped models, as often as every name has them.
     #[must_use]
     pub fn without_parallel(mut self) -> Self {
-        while !self.tensors.is_empty() && self.tensors.keys().all(|name| name.starts_with(PARALLEL)) {
-            self = self.below(PARALLEL);
+        let shared = |tensors: &BTreeMap<String, Tensor>| {
+            let mut names = tensors.keys().filter(|name| *name != N_AVERAGED).peekable();
+            names.peek()?;
+            let names: Vec<&String> = names.collect();
+            WRAPPED.into_iter().find(|prefix| names.iter().all(|name| name.starts_with(prefix)))
+        };
+        while let Some(prefix) = shared(&self.tensors) {
+            self = self.below(prefix);
         }
         self
     }

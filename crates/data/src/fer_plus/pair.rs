@@ -62,15 +62,15 @@ pub fn parse_fer_plus(
     config: &FerPlusConfig,
 ) -> Result<(ImageDataset, FerPlusCounts)> {
     let mut pairs = Pairs { pixels: Rows::new(pixels, pixels_path), votes: Rows::new(votes, votes_path) };
-    pairs.check_headers()?;
+    let [pixels_at, usage_at] = pairs.columns()?;
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     let mut counts = FerPlusCounts::default();
     let mut names = UniqueNames::default();
     while let Some((pixel_row, vote_row)) = pairs.next()? {
         let usage = usage(&vote_row, 0)?;
-        if pixel_row.text(2)? != usage.usage() {
+        if pixel_row.text(usage_at)? != usage.usage() {
             let expected = format!("`{}` as in {}:{}", usage.usage(), votes_path.display(), vote_row.line.number);
-            return Err(pixel_row.line.fail(quoted(pixel_row.text(2)?), expected));
+            return Err(pixel_row.line.fail(quoted(pixel_row.text(usage_at)?), expected));
         }
         let votes = self::votes(&vote_row, BEFORE_VOTES.len())?;
         if usage != split {
@@ -84,7 +84,7 @@ pub fn parse_fer_plus(
         }
         names.add(vote_row.line.file_name(name)?, vote_row.line)?;
         if let Some(label) = counts.count(verdict(&votes, config)) {
-            images.push((name.to_owned(), image(&pixel_row)?));
+            images.push((name.to_owned(), image(&pixel_row, pixels_at)?));
             labels.push(label);
         }
     }
@@ -99,12 +99,14 @@ struct Pairs<P, V> {
 }
 
 impl<P: BufRead, V: BufRead> Pairs<P, V> {
-    fn check_headers(&mut self) -> Result<()> {
+    /// Reads the heads. Pixels and usage stand in either order: Kaggle has published both.
+    fn columns(&mut self) -> Result<[usize; 2]> {
         let Some((pixels, votes)) = self.next()? else {
             return Err(Line { path: self.pixels.path(), number: 1 }.fail("the end of the file", "a header"));
         };
-        pixels.check_header(&PIXEL_COLUMNS)?;
-        votes.check_header(&[&BEFORE_VOTES[..], &COLUMNS].concat())
+        votes.check_header(&[&BEFORE_VOTES[..], &COLUMNS].concat())?;
+        let [_, pixels_at, usage_at] = pixels.columns(PIXEL_COLUMNS)?;
+        Ok([pixels_at, usage_at])
     }
 
     /// The next row of both.
@@ -136,9 +138,9 @@ fn usage(row: &Row<'_>, field: usize) -> Result<FerPlusSplit> {
 }
 
 /// The pixels of a row as an image.
-fn image(row: &Row<'_>) -> Result<Image> {
+fn image(row: &Row<'_>, pixels_at: usize) -> Result<Image> {
     let mut data = Vec::with_capacity(SIZE * SIZE);
-    for digits in row.bytes(1).split(|&b| b == b' ').filter(|digits| !digits.is_empty()) {
+    for digits in row.bytes(pixels_at).split(|&b| b == b' ').filter(|digits| !digits.is_empty()) {
         let Some(value) = pixel(digits) else {
             let found = format!("pixel {} {}", data.len(), quoted(&String::from_utf8_lossy(digits)));
             return Err(row.line.fail(found, "a number from 0 to 255"));

@@ -30,9 +30,9 @@ pub struct RandomErasing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AspectDraw {
-    /// Uniform, as torchvision 0.4 to 0.7 did: more high rectangles than wide ones.
+    /// Uniform, as torchvision did at first (read in 0.7): more high rectangles than wide ones.
     Uniform,
-    /// Uniform in the logarithm, as torchvision does since 0.8.
+    /// Uniform in the logarithm, as torchvision does now (read in 0.28).
     #[default]
     LogUniform,
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::probability;
 use crate::{Image, Result};
 
-/// Mirrors left and right with probability `p`, ½ by default. Draws: whether.
+/// torchvision's `RandomHorizontalFlip`: mirrors left and right with probability `p`, ½ by default. Draws: whether.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HorizontalFlip {
@@ -14,7 +14,7 @@ pub struct HorizontalFlip {
     pub p: f64,
 }
 
-/// Mirrors top and bottom with probability `p`, ½ by default. Draws: whether.
+/// torchvision's `RandomVerticalFlip`: mirrors top and bottom with probability `p`, ½ by default. Draws: whether.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct VerticalFlip {

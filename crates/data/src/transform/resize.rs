@@ -10,7 +10,7 @@ use crate::{
 /// To `width` × `height` pixels whatever the aspect, bilinear.
 ///
 /// With `antialias`, which is the default in a file, it is PIL's `resize` with `BILINEAR`, within one grey level: PIL rounds its
-/// weights to more bits. Without, it is PyTorch's `interpolate`, rounded.
+/// weights to more bits. Without, it is PyTorch's `interpolate`, within one grey level too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resize {

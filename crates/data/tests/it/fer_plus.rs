@@ -66,10 +66,16 @@ fn names_labels_and_pixels_belong_together() {
 #[test]
 fn pixels_stand_in_the_order_of_the_file() {
     let values: Vec<String> = (0..48 * 48).map(|i| (i % 256).to_string()).collect();
-    let pixels = format!("emotion,pixels,Usage\n0,{},Training\n", values.join(" "));
+    let values = values.join(" ");
     let votes = format!("{VOTES_HEADER}Training,a.png,10,0,0,0,0,0,0,0,0,0\n");
-    let (dataset, _) = parse(&pixels, &votes, FerPlusSplit::Training, FerPlusConfig::default()).unwrap();
-    assert!(dataset.image(0).unwrap().data().iter().enumerate().all(|(i, &v)| usize::from(v) == i % 256));
+    // Both orders of columns have been published.
+    for pixels in [
+        format!("emotion,pixels,Usage\n0,{values},Training\n"),
+        format!("emotion, Usage, pixels\n0,Training,{values}\n"),
+    ] {
+        let (dataset, _) = parse(&pixels, &votes, FerPlusSplit::Training, FerPlusConfig::default()).unwrap();
+        assert!(dataset.image(0).unwrap().data().iter().enumerate().all(|(i, &v)| usize::from(v) == i % 256));
+    }
 }
 
 #[test]
@@ -187,7 +193,7 @@ fn tables_of_different_lengths_are_named() {
 
 #[test]
 fn another_header_is_named() {
-    let expected = "fer2013.csv:1: found column `Emotion`, expected column `emotion`";
+    let expected = "fer2013.csv:1: found columns `Emotion, pixels, Usage`, expected a column `emotion`";
     assert_eq!(message(|p| p.replace("emotion", "Emotion"), |v| v), expected);
     let expected = "fer2013new.csv:1: found column `nf`, expected column `NF`";
     assert_eq!(message(|p| p, |v| v.replace("NF", "nf")), expected);

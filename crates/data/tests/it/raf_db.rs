@@ -77,13 +77,22 @@ fn every_kind_of_bad_line_names_file_and_line() {
     check("test_0001.jpg 0", "`0`, expected a label from 1 to 7");
     check("test_0001.jpg 8", "`8`, expected a label from 1 to 7");
     check("test_0001.jpg seven", "`seven`, expected a label from 1 to 7");
-    check("test_0001.jpg 7 7", "`7 7`, expected a label from 1 to 7");
+    check("test_0001.jpg 7 7", "`test_0001.jpg 7 7`, expected `NAME.jpg LABEL`");
+    check("test_0001.jpg +7", "`+7`, expected a label from 1 to 7");
     check("val_0001.jpg 7", "`val_0001.jpg`, expected a name that begins with `train` or `test`");
     check("test_0001.png 7", "`test_0001.png`, expected a name that ends in `.jpg`");
     check("train_00001.jpg 7", "`train_00001.jpg` once more, expected every name once");
     check("../test_0001.jpg 7", "`../test_0001.jpg`, expected a name without a folder");
     check("test/../../x.jpg 7", "`test/../../x.jpg`, expected a name without a folder");
     check("test\\x.jpg 7", "`test\\x.jpg`, expected a name without a folder");
+}
+
+#[test]
+fn blanks_a_byte_order_mark_and_the_names_of_aligned_images_are_tolerated() {
+    let list = "\u{FEFF}train_00001.jpg\t5 \r\ntrain_00002_aligned.jpg  1\r\n\r\n";
+    let samples = parse_raf_db(list, Path::new("list"), Split::Train).unwrap();
+    let samples: Vec<_> = samples.iter().map(|sample| (sample.name.as_str(), sample.label)).collect();
+    assert_eq!(samples, [("train_00001_aligned.jpg", 4), ("train_00002_aligned.jpg", 0)]);
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Train a model.
     Train(Train),
-    /// Evaluate a checkpoint.
+    /// Evaluate a checkpoint or a file of weights.
     Eval(Eval),
     /// Predict for files: a line of JSON each.
     Predict(Predict),
@@ -41,7 +41,7 @@ pub(super) struct Configuration {
     /// The preset to start from.
     #[arg(long, value_name = "NAME")]
     pub(super) preset: Option<String>,
-    /// A value over preset and file, such as `train.lr=0.01`; nothing after `=` leaves an optional key out.
+    /// A value over preset and file, such as `trainer.lr=0.01`; nothing after `=` leaves an optional key out.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
 }
@@ -89,7 +89,8 @@ pub(super) struct Model {
     /// The folder of a checkpoint, or of a run, whose last checkpoint it then is. It brings its configuration.
     #[arg(long, value_name = "PATH", required_unless_present = "weights")]
     pub(super) checkpoint: Option<PathBuf>,
-    /// A file of weights: safetensors, or the official code's. Preset, file and values say the configuration.
+    /// A file of weights: safetensors, or one that PyTorch wrote. Preset, file and values say the configuration; without
+    /// any of them it is the default preset's.
     #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
     pub(super) weights: Option<PathBuf>,
     #[command(flatten)]

@@ -143,7 +143,9 @@ fn open_model<R: Recipe>(args: &args::Model) -> anyhow::Result<(R::Config, Weigh
             let args::Configuration { config, preset, set } = &args.configuration;
             anyhow::ensure!(
                 config.is_none() && preset.is_none() && set.is_empty(),
-                "--checkpoint brings its own configuration: --preset, --config and --set go with --weights"
+                "--checkpoint brings its own configuration; to change it: --weights {0}/model.safetensors --config \
+                 {0}/config.toml --set …",
+                Checkpoint::open(path)?.dir().display()
             );
             let (config, checkpoint) = open_checkpoint::<R>(path)?;
             Ok((config, Weights::Checkpoint(checkpoint.dir().to_owned())))

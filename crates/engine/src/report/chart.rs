@@ -21,8 +21,8 @@ pub(super) struct Series {
 
 const SIZE: (u32, u32) = (560, 300);
 
-/// Told apart by those who see few colours (Okabe and Ito), and readable on light and dark.
-const COLOURS: [RGBColor; 7] = [
+/// Readable on light and dark; the first six are told apart by those who see few colours (Okabe and Ito).
+const COLOURS: [RGBColor; 10] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -30,6 +30,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(127, 127, 127),
+    RGBColor(148, 103, 189),
+    RGBColor(140, 86, 75),
+    RGBColor(188, 189, 34),
 ];
 
 /// A figure with its title, legend and chart; `None` if there is nothing to draw.

@@ -9,12 +9,15 @@ use super::{
     records,
 };
 use crate::{
-    Arm, Recipe, Record, Study, config,
+    Arm, ComparisonSpec, Recipe, Record, Study, config,
     study::{Claim, FinishedRun, StudyReport, Verdict, statistic},
 };
 
 /// Charts beyond so many are folded away.
 const N_OPEN_CHARTS: usize = 4;
+
+/// Studies up to this size show the pictures of every arm.
+const N_ARMS_WITH_PICTURES: usize = 6;
 
 /// The page of a study whose runs are all finished.
 pub(crate) fn study_html<R: Recipe>(
@@ -43,8 +46,8 @@ pub(crate) fn study_html<R: Recipe>(
         page.head(&comparison.title);
         let (heads, rows) = comparison.cells();
         page.table(&heads, &rows);
-        let arms: Vec<&Arm<R::Config>> = study.arms.iter().filter(|arm| spec.arms.contains(&arm.id)).collect();
-        comparison_curves(&mut page, &arms, runs, &spec.curves)?;
+        let arms: Vec<_> = spec.arms.iter().filter_map(|id| study.arms.iter().find(|arm| arm.id == *id)).collect();
+        comparison_curves(&mut page, &arms, runs, spec)?;
     }
     let main: Vec<&str> = study.claims.iter().map(|claim| claim.metric.as_str()).collect();
     if study.comparisons.is_empty() {
@@ -59,7 +62,12 @@ pub(crate) fn study_html<R: Recipe>(
     every_run(&mut page, runs, &main);
     if runs.iter().any(|run| run.summary.seed == 0 && run.dir.join("pictures").is_dir()) {
         page.head("Pictures of seed 0");
-        for run in runs.iter().filter(|run| run.summary.seed == 0) {
+        // Of a study with many arms: those that are claimed to be better.
+        let claimed = |id: &str| study.claims.iter().any(|claim| claim.ours == id);
+        let shown = |run: &&FinishedRun| {
+            run.summary.seed == 0 && (study.arms.len() <= N_ARMS_WITH_PICTURES || claimed(&run.arm))
+        };
+        for run in runs.iter().filter(shown) {
             page.pictures(&run.dir.join("pictures"), &run.arm)?;
         }
     }
@@ -128,15 +136,19 @@ fn comparison_curves<C>(
     page: &mut Page,
     arms: &[&Arm<C>],
     runs: &[FinishedRun],
-    curves: &[String],
+    spec: &ComparisonSpec,
 ) -> anyhow::Result<()> {
     let logs = Logs::read(arms, runs)?;
     let all = logs.all();
     let axis = Axis::of(&all);
     let found = quantities(&all, &[]);
     let mut figures = String::new();
-    for quantity in curves.iter().flat_map(|name| found.iter().filter(move |q| q.is_meant_by(name))) {
-        figures.extend(logs.figure(quantity, axis)?);
+    for name in &spec.curves {
+        let mut meant = found.iter().filter(|quantity| quantity.is_meant_by(name)).peekable();
+        anyhow::ensure!(meant.peek().is_some(), "comparison \"{}\": no arm logs `{name}`", spec.title);
+        for quantity in meant {
+            figures.extend(logs.figure(quantity, axis)?);
+        }
     }
     page.raw(&format!("<div class=\"charts\">{figures}</div>"));
     Ok(())

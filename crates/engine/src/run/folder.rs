@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::RunOptions;
+use super::{RunFile, RunOptions};
 use crate::{Checkpoint, EngineError, Result, Summary, checkpoint};
 
 /// Marks a folder as a run's, and lists what was there before it.
@@ -110,6 +110,7 @@ pub(super) fn remove_run(dir: &Path) -> Result<()> {
                 checkpoint::remove_all(&path.join("best"))?;
                 remove_if_empty(&path);
             }
+            name if RunFile::ALL.iter().any(|file| file.name() == name) => remove_file(&path)?,
             LOGS => remove_files(&path, "jsonl")?,
             PICTURES => remove_files(&path, "png")?,
             name if name.starts_with(DUMP) => remove_file(&path)?,

@@ -33,6 +33,31 @@ pub enum Start {
     Force,
 }
 
+/// A file of the method's own at the top of a run's folder. `--force` takes it away with the run that wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunFile {
+    /// `labels.txt`: the labels that training is given, where they are not the dataset's.
+    Labels,
+    /// `data.json`: what is worth knowing of the data, such as what a reader left out.
+    Data,
+    /// `evaluation.json`: an evaluation in more detail than metrics have.
+    Evaluation,
+}
+
+impl RunFile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Labels, Self::Data, Self::Evaluation];
+
+    /// The file's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Labels => "labels.txt",
+            Self::Data => "data.json",
+            Self::Evaluation => "evaluation.json",
+        }
+    }
+}
+
 /// What a run is and where it goes.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -167,6 +192,11 @@ impl Run {
     /// The weights to start from; `None` for a run that resumes, since its checkpoint has its own.
     pub fn init_from(&self) -> Option<&Path> {
         self.options.init_from.as_deref().filter(|_| !self.is_resuming())
+    }
+
+    /// Where a file of the method's own goes.
+    pub fn file(&self, file: RunFile) -> PathBuf {
+        self.dir().join(file.name())
     }
 
     /// Whether the run goes on from a checkpoint.

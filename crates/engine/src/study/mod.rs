@@ -94,7 +94,8 @@ pub fn reproduce<R: Recipe>(options: &StudyOptions) -> anyhow::Result<StudyRepor
         Ok(Claim::test(spec, &baseline, &ours))
     });
     let claims = claims.collect::<anyhow::Result<Vec<Claim>>>()?;
-    let comparisons = study.comparisons.iter().map(|spec| Comparison::of(spec, &study, &summaries.runs)).collect();
+    let comparisons = study.comparisons.iter().map(|spec| Comparison::of(spec, &study, &summaries.runs));
+    let comparisons = comparisons.collect::<anyhow::Result<_>>()?;
     let report = StudyReport { method: R::METHOD.to_owned(), profile: options.profile, seconds, claims, comparisons };
     let json = serde_json::to_string_pretty(&report)? + "\n";
     write_atomic(&options.out.join("report.json"), json.as_bytes())?;

@@ -46,7 +46,10 @@ fn train(config: &FakeConfig, run: &mut Run) -> anyhow::Result<()> {
         let values = Metrics::from([("accuracy".to_owned(), accuracy * epoch as f64 / 3.0)]);
         run.log(&Record { step: 10 * epoch, epoch, split: "test".into(), values })?;
     }
-    let metrics = Metrics::from([("accuracy".to_owned(), accuracy)]);
+    let mut metrics = Metrics::from([("accuracy".to_owned(), accuracy)]);
+    if config.arm == "fake" && run.seed() == 0 {
+        metrics.insert("recall".to_owned(), 0.25);
+    }
     run.finish(Outcome { metrics, data_hash: Some("da7a".into()) })?;
     Ok(())
 }
@@ -113,6 +116,11 @@ fake!(SideBySide, {
         metrics: vec!["accuracy".into(), "recall".into()],
         curves: vec!["test_accuracy".into()],
     }];
+    study
+});
+fake!(NoSuchColumn, {
+    let mut study = SideBySide::study(Profile::Smoke).unwrap_or_else(|| study(2.0, None));
+    study.comparisons[0].metrics[1] = "precision".into();
     study
 });
 fake!(Misspelled, {
@@ -192,11 +200,14 @@ fn arms_side_by_side_have_a_table_and_curves_and_a_blank_for_what_they_lack() {
     let rows = &json["comparisons"][0]["rows"];
     assert_eq!((&rows[0]["arm"], &rows[1]["arm"]), (&"fake".into(), &"ce".into()), "in the order of the comparison");
     assert_eq!(rows[0]["values"][0]["mean"], 2.5);
-    assert_eq!(rows[0]["values"][1], serde_json::json!({"mean": null, "std": null, "n": 0}));
+    assert_eq!(rows[1]["values"][1], serde_json::json!({"mean": null, "std": null, "n": 0}));
     let table = report.table();
     let lines: Vec<&str> = table.lines().rev().take(5).collect();
-    assert_eq!(lines[1], "<fake> & co  2.5000 ± 0.7071  –");
+    assert_eq!(lines[0], "<ce> & co    0.5000 ± 0.7071  –");
+    assert_eq!(lines[1], "<fake> & co  2.5000 ± 0.7071  0.2500 (n=1)");
     assert_eq!(lines[3], "arm          accuracy         recall");
+    let error = reproduce::<NoSuchColumn>(&options(&dir.path().join("new"), Some(1))).unwrap_err();
+    assert_eq!(error.to_string(), "comparison \"side <by> side\": no arm has a metric `precision`");
     let html = fs::read_to_string(dir.path().join("report.html")).unwrap();
     assert!(html.contains("side &lt;by&gt; side") && html.contains("<svg") && !html.contains("<by>"));
 }

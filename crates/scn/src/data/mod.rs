@@ -25,8 +25,8 @@ pub struct DataConfig {
     /// A list file of noisy labels to use instead of drawing them; it must name the training images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub noise_list: Option<NoiseList>,
-    /// The share of the training images by which the best checkpoint is chosen. They keep their noise. Of no use for FERPlus,
-    /// which has validation images of its own; they get noise of the same kind.
+    /// The share of the training images by which the best checkpoint is chosen, as noisy as the rest; at 0 all are trained on
+    /// and none is chosen. FERPlus has validation images of its own, which get noise of the same kind where it is drawn.
     pub validation: f64,
     /// Images of a training batch.
     pub batch_size: usize,
@@ -65,11 +65,11 @@ pub(crate) struct Datasets {
     pub(crate) train: ImageDataset,
     /// The true labels of the training images. Only what measures may look at them.
     pub(crate) truth: Vec<u32>,
-    /// Cut from the training images, as noisy as they are.
-    pub(crate) validation: ImageDataset,
+    /// The images to choose a checkpoint by, if there are any.
+    pub(crate) validation: Option<ImageDataset>,
     /// With its own labels.
     pub(crate) test: ImageDataset,
-    /// The labels of all training images, validation included, for the list file.
+    /// The labels of all training images, what is cut off included, for the list file.
     pub(crate) labels: NoisyLabels,
     /// All training images with their true labels.
     pub(crate) clean: ImageDataset,
@@ -77,7 +77,23 @@ pub(crate) struct Datasets {
     pub(crate) counts: BTreeMap<&'static str, serde_json::Value>,
 }
 
+/// From the seed of the training labels' noise to that of others', so that they are not wrong at the same places.
+const OTHER_STREAM: u64 = 1 << 32;
+
 impl DataConfig {
+    /// Checks what types cannot say, for a network of `n_classes` classes.
+    pub(crate) fn validate(&self, n_classes: usize) -> Result<(), DataError> {
+        if self.batch_size == 0 {
+            return Err(DataError::argument("data.batch_size", 0, "at least 1"));
+        }
+        if !(0.0..1.0).contains(&self.validation) {
+            return Err(DataError::argument("data.validation", self.validation, "0 to less than 1"));
+        }
+        self.noise.validate(n_classes)?;
+        self.train.validate()?;
+        self.eval.validate()
+    }
+
     /// Reads the images, gives the training ones noisy labels, and cuts off the validation part.
     pub(crate) fn read(&self, seed: u64) -> Result<Datasets, DataError> {
         let mut counts = BTreeMap::new();
@@ -93,12 +109,14 @@ impl DataConfig {
         let (train, truth, validation) = if self.images.has_validation() {
             let own = self.images.read(Part::Validation, &mut counts)?;
             // As noisy as the training images: what chooses must not know more than what trains.
-            let noisy = self.noise.apply(own.labels(), own.classes().len(), seed)?;
-            (given, labels.original().to_vec(), own.with_labels(noisy.noisy().to_vec())?)
+            let noisy = self.noise.apply(own.labels(), own.classes().len(), seed.wrapping_add(OTHER_STREAM))?;
+            (given, labels.original().to_vec(), Some(own.with_labels(noisy.noisy().to_vec())?))
+        } else if self.validation == 0.0 {
+            (given, labels.original().to_vec(), None)
         } else {
             let (rest, cut) = given.split_indices(self.validation, seed)?;
             let truth = rest.iter().map(|&i| labels.original()[i]).collect();
-            (given.subset(&rest)?, truth, given.subset(&cut)?)
+            (given.subset(&rest)?, truth, Some(given.subset(&cut)?))
         };
         Ok(Datasets { train, truth, validation, test, labels, clean, counts })
     }

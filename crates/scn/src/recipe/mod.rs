@@ -18,15 +18,15 @@ use anyhow::Context as _;
 use sconce_core::{DType, Device, Params, Tolerance};
 use sconce_data::{ImageDataset, Loader};
 use sconce_engine::{
-    Checkpoint, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, Source, Stateful, Study,
-    Weights,
+    Checkpoint, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile, Source, Stateful,
+    Study, Weights,
 };
 
 use crate::{
     ScnError,
     config::ScnConfig,
     data::{Datasets, Samples},
-    eval::predict as run_on,
+    eval::{Predictions, predict as run_on},
     model::Scn,
     relabel::LabelTable,
     train::{Training, train},
@@ -53,10 +53,11 @@ impl sconce_engine::Recipe for Recipe {
     }
 
     fn validate(config: &Config, initial: InitialWeights<'_>) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            config.pretraining != Pretraining::File || initial != InitialWeights::Unsaid,
-            "pretraining.kind is \"file\": --init-from must name the weights to start from"
-        );
+        config.scn.validate()?;
+        config.data.validate(config.scn.model.n_classes)?;
+        config.trainer.validate()?;
+        anyhow::ensure!(config.trainer.ema.is_none(), "trainer.ema is set, but SCN evaluates no averaged parameters");
+        anyhow::ensure!(config.pretraining != Pretraining::File || initial != InitialWeights::Unsaid, NEEDS_WEIGHTS);
         Ok(())
     }
 
@@ -65,18 +66,23 @@ impl sconce_engine::Recipe for Recipe {
         let data = config.data.read(run.seed())?;
         check_classes(&config.scn, &data.train)?;
         store_labels(&data, run)?;
-        if !data.counts.is_empty() {
-            let counts = serde_json::to_vec_pretty(&data.counts)?;
-            sconce_core::files::write_atomic(&run.dir().join("data.json"), &counts)?;
+        let mut counts = data.counts.clone();
+        if let Some(path) = &initial {
+            counts.insert("initial_weights", serde_json::json!(path));
+        }
+        if !counts.is_empty() {
+            let counts = serde_json::to_vec_pretty(&counts)?;
+            sconce_core::files::write_atomic(&run.file(RunFile::Data), &counts)?;
         }
         let classes = Arc::new(ClassNames(data.train.classes().to_vec()));
         let labels = Arc::new(LabelTable::new(data.train.labels().to_vec(), config.scn.model.n_classes)?);
         let device = run.device().clone();
         let mut batches = config.data.train_batches(&data.train, run.seed(), &device)?;
-        let mut splits = [
-            ("validation", &data.validation, config.data.eval_batches(&data.validation, &device)?),
-            ("test", &data.test, config.data.eval_batches(&data.test, &device)?),
-        ];
+        let named = [("validation", data.validation.as_ref()), ("test", Some(&data.test))];
+        let splits = named.into_iter().filter_map(|(name, dataset)| Some((name, dataset?)));
+        let mut splits = splits
+            .map(|(name, dataset)| Ok((name, dataset, config.data.eval_batches(dataset, &device)?)))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let training = Training {
             config: &config.scn,
             trainer: &config.trainer,
@@ -98,7 +104,8 @@ impl sconce_engine::Recipe for Recipe {
         };
         let test = config.data.read_test()?;
         check_classes(&config.scn, &test)?;
-        outcome::details(&model, config, &test, device)
+        let predictions = run_on(&model, &mut config.data.eval_batches(&test, device)?)?;
+        outcome::details(&predictions, config, &test)
     }
 
     fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
@@ -110,13 +117,15 @@ impl sconce_engine::Recipe for Recipe {
     }
 }
 
+const NEEDS_WEIGHTS: &str = "pretraining.kind is \"file\": --init-from must name the weights to start from";
+
 /// The file that the backbone starts from, if it does; a resumed run has its own weights.
 fn initial_weights(config: &Config, run: &Run) -> anyhow::Result<Option<PathBuf>> {
     match (run.init_from(), &config.pretraining) {
         _ if run.is_resuming() => Ok(None),
         (Some(path), _) => Ok(Some(path.to_owned())),
         (None, Pretraining::None) => Ok(None),
-        (None, Pretraining::File) => anyhow::bail!("--init-from must name the weights to start from"),
+        (None, Pretraining::File) => anyhow::bail!(NEEDS_WEIGHTS),
         (None, Pretraining::Hub { repo, file, revision }) => fetch(repo, file, revision).map(Some),
     }
 }
@@ -152,7 +161,11 @@ fn load_file(path: &Path, config: &ScnConfig, device: &Device) -> anyhow::Result
 
 /// Accuracy and losses of `model` on one split.
 fn measure(model: &Scn, dataset: &ImageDataset, batches: &mut Loader<Samples>) -> crate::Result<Metrics> {
-    let predictions = run_on(model, batches)?;
+    metrics(&run_on(model, batches)?, dataset)
+}
+
+/// Accuracy and losses of `predictions` for a dataset with its own labels.
+fn metrics(predictions: &Predictions, dataset: &ImageDataset) -> crate::Result<Metrics> {
     let labels: Vec<u32> = predictions.indices.iter().map(|&i| dataset.label(i)).collect();
     let accuracy = sconce_engine::metrics::accuracy(&predictions.classes(), &labels)?;
     let loss = predictions.mean_loss(dataset.labels())?;
@@ -173,7 +186,7 @@ fn check_classes(config: &ScnConfig, dataset: &ImageDataset) -> Result<(), ScnEr
 
 /// Writes the labels that training is given beside the run, as a list that can be read back. A resumed run has it already.
 fn store_labels(data: &Datasets, run: &Run) -> anyhow::Result<()> {
-    let path = run.dir().join("labels.txt");
+    let path = run.file(RunFile::Labels);
     if path.exists() {
         let stored = sconce_data::NoisyLabels::read(&path, &data.clean)?;
         anyhow::ensure!(

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sconce_core::{Device, Params};
+use sconce_core::Params;
 use sconce_data::ImageDataset;
 use sconce_engine::{
-    Checkpoint, Metrics, Outcome, Run,
+    Checkpoint, Evaluation, Metrics, Outcome, Run, RunFile,
     metrics::{ConfusionMatrix, auroc},
 };
 
@@ -28,8 +28,8 @@ pub(super) fn report(
 ) -> anyhow::Result<()> {
     let device = run.device().clone();
     let mut metrics = Metrics::new();
-    let mut batches = config.data.eval_batches(&data.test, &device)?;
-    metrics.extend(measure(&trained.model, &data.test, &mut batches)?);
+    let tested = run_on(&trained.model, &mut config.data.eval_batches(&data.test, &device)?)?;
+    metrics.extend(super::metrics(&tested, &data.test)?);
     metrics.insert("best_accuracy".into(), best_accuracy(config, data, run, &trained.params)?);
     metrics.extend(label_metrics(labels, Some(&data.truth)));
 
@@ -41,8 +41,8 @@ pub(super) fn report(
     let folder = run.pictures()?;
     let sheet = pictures::least_certain(&predictions, &data.train, &data.truth)?;
     sconce_core::files::write_atomic(&folder.join("least-certain.png"), &sheet.encode_png()?)?;
-    let details = details(&trained.model, config, &data.test, &device)?;
-    sconce_core::files::write_atomic(&run.dir().join("evaluation.json"), &serde_json::to_vec_pretty(&details)?)?;
+    let details = details(&tested, config, &data.test)?;
+    sconce_core::files::write_atomic(&run.file(RunFile::Evaluation), &serde_json::to_vec_pretty(&details)?)?;
     let data_hash = Some(format!("{}+{}", data.train.content_hash()?, data.test.content_hash()?));
     run.finish(Outcome { metrics, data_hash })?;
     Ok(())
@@ -68,13 +68,10 @@ fn alpha_auroc(predictions: &Predictions, given: &[u32], truth: &[u32]) -> anyho
 
 /// Accuracy, accuracy of each class, and the confusion matrix on a set of images with its own labels.
 pub(super) fn details(
-    model: &Scn,
+    predictions: &Predictions,
     config: &Config,
     dataset: &ImageDataset,
-    device: &Device,
-) -> anyhow::Result<BTreeMap<String, serde_json::Value>> {
-    let mut batches = config.data.eval_batches(dataset, device)?;
-    let predictions = run_on(model, &mut batches)?;
+) -> anyhow::Result<Evaluation> {
     let labels: Vec<u32> = predictions.indices.iter().map(|&i| dataset.label(i)).collect();
     let matrix = ConfusionMatrix::new(config.scn.model.n_classes, &predictions.classes(), &labels)?;
     let per_class: BTreeMap<&String, Option<f64>> = dataset.classes().iter().zip(matrix.per_class_accuracy()).collect();

@@ -32,10 +32,15 @@ pub(super) fn least_certain(
     sheet(cells)
 }
 
-/// `images` with the smallest α, smallest first.
-pub(super) fn least_certain_of(predictions: &Predictions, images: &[Image]) -> Result<Image, DataError> {
-    let order = by_alpha(predictions).into_iter().take(MANY);
-    sheet(order.map(|i| (images[predictions.indices[i]].clone(), NEUTRAL)).collect())
+/// Leaves of `images`, each with its α, those that a sheet shows, smallest α first.
+pub(super) fn keep_least_certain(images: &mut Vec<(f64, Image)>) {
+    images.sort_by(|a, b| a.0.total_cmp(&b.0));
+    images.truncate(MANY);
+}
+
+/// `images` in their order.
+pub(super) fn sheet_of(images: Vec<(f64, Image)>) -> Result<Image, DataError> {
+    sheet(images.into_iter().map(|(_, image)| (image, NEUTRAL)).collect())
 }
 
 /// Positions in `predictions`, by ascending α.

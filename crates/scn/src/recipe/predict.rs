@@ -1,8 +1,11 @@
 //! `scn predict`: classes and certainties of image files.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-use sconce_core::{DType, Rng, nn::Mode, ops};
+use sconce_core::{Rng, nn::Mode};
 use sconce_data::{FloatImage, Image};
 use sconce_engine::{Checkpoint, PredictRequest, Weights};
 
@@ -12,36 +15,42 @@ use crate::{eval::Predictions, model::Scn};
 /// Writes a JSON line for each file: file, class, probabilities by class name, α. With an output folder, also a contact sheet
 /// of the least certain images.
 pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
+    let sheet = request.out.as_deref().map(sheet_file).transpose()?;
     let (model, classes) = model(config, request)?;
-    let mut all = Predictions::default();
-    let mut sheet = Vec::new();
-    for files in request.files.chunks(config.data.batch_size.max(1)) {
+    // Only a dropout that never sleeps draws from it.
+    let rng = &mut Rng::new(0, "evaluation dropout");
+    let mut least_certain = Vec::new();
+    for files in request.files.chunks(config.data.batch_size) {
         // Every image is decoded before the first line of its batch, so that a bad file is named and nothing is half said.
         let images = files.iter().map(|f| Image::read(f)).collect::<Result<Vec<_>, _>>()?;
-        let rng = &mut Rng::new(0, "evaluation dropout");
         let floats = images
             .iter()
             .map(|image| config.data.eval.apply(fit_channels(image, config), rng))
             .collect::<Result<Vec<_>, _>>()?;
         let output = model.forward(&FloatImage::stack(&floats, &request.device)?, Mode::Eval, rng)?;
-        let probabilities = ops::log_softmax(&output.logits, 1)?.exp()?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-        let alpha = output.alpha.to_dtype(DType::F64)?.to_vec1::<f64>()?;
-        for ((file, p), alpha) in files.iter().zip(probabilities).zip(alpha) {
-            all.indices.push(all.indices.len());
-            all.alpha.push(alpha);
-            all.probabilities.push(p);
-            write_line(lines, file, &classes, &all)?;
+        let mut predictions = Predictions::default();
+        predictions.extend(&output, 0..files.len())?;
+        for (i, (file, class)) in files.iter().zip(predictions.classes()).enumerate() {
+            let (class, p, alpha) = (class as usize, &predictions.probabilities[i], predictions.alpha[i]);
+            writeln!(lines, "{}", line(file, &classes, class, p, alpha))?;
         }
-        if request.out.is_some() {
-            sheet.extend(images);
+        if sheet.is_some() {
+            least_certain.extend(predictions.alpha.into_iter().zip(images));
+            pictures::keep_least_certain(&mut least_certain);
         }
     }
-    if let Some(folder) = &request.out {
-        std::fs::create_dir_all(folder).map_err(sconce_core::Error::io(folder))?;
-        let picture = pictures::least_certain_of(&all, &sheet)?.encode_png()?;
-        sconce_core::files::write_atomic(&folder.join("least-certain.png"), &picture)?;
+    if let Some(path) = sheet {
+        let picture = pictures::sheet_of(least_certain)?.encode_png()?;
+        sconce_core::files::write_atomic(&path, &picture)?;
     }
     Ok(())
+}
+
+/// Where the contact sheet goes; what is there already is not overwritten.
+fn sheet_file(folder: &Path) -> anyhow::Result<PathBuf> {
+    let path = folder.join("least-certain.png");
+    anyhow::ensure!(!path.exists(), "{} exists: predict overwrites nothing", path.display());
+    Ok(path)
 }
 
 /// The network and the names of its classes.
@@ -73,18 +82,14 @@ fn fit_channels(image: &Image, config: &Config) -> Image {
     }
 }
 
-/// The line of the prediction that was added last.
-fn write_line(lines: &mut dyn Write, file: &Path, classes: &[String], all: &Predictions) -> anyhow::Result<()> {
-    let class = all.classes().last().copied().unwrap_or(0) as usize;
-    let (Some(p), Some(alpha)) = (all.probabilities.last(), all.alpha.last()) else { return Ok(()) };
+/// What is said of one file.
+fn line(file: &Path, classes: &[String], class: usize, p: &[f64], alpha: f64) -> serde_json::Value {
     let named: serde_json::Map<String, serde_json::Value> =
         classes.iter().zip(p).map(|(name, p)| (name.clone(), serde_json::json!(p))).collect();
-    let line = serde_json::json!({
+    serde_json::json!({
         "file": file.display().to_string(),
         "class": classes.get(class),
         "probabilities": named,
         "alpha": alpha,
-    });
-    writeln!(lines, "{line}")?;
-    Ok(())
+    })
 }

@@ -124,7 +124,7 @@ fn a_backbone_of_another_architecture_is_refused() {
     let empty = folder.path().join("empty.safetensors");
     sconce_core::write_tensors(&empty, &Default::default()).unwrap();
     let out = folder.path().join("second");
-    fails_with(train(&out, &["--max-steps", "1"]).arg("--init-from").arg(&empty), &["empty.safetensors", "bn1.bias"]);
+    fails_with(train(&out, &["--max-steps", "1"]).arg("--init-from").arg(&empty), &["empty.safetensors", "no ResNet"]);
 }
 
 #[test]
@@ -137,6 +137,35 @@ fn a_folder_with_something_in_it_is_refused_and_left_alone() {
     assert_eq!(files(&out).len(), 1);
     succeeds(train(&out, &["--max-steps", "1"]).arg("--force"));
     assert_eq!(fs::read_to_string(out.join("mine.txt")).unwrap(), "mine");
+}
+
+#[test]
+fn another_seed_takes_the_place_of_a_run_by_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    succeeds(&mut train(&out, &["--max-steps", "1"]));
+    let labels = fs::read_to_string(out.join("labels.txt")).unwrap();
+    succeeds(train(&out, &["--max-steps", "1"]).args(["--force", "--seed", "1"]));
+    assert_ne!(fs::read_to_string(out.join("labels.txt")).unwrap(), labels);
+}
+
+#[test]
+fn a_setting_without_sense_is_named_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for (setting, key) in [
+        ("scn.rank.high_ratio=7", "scn.rank.high_ratio"),
+        ("scn.relabel.margin=-0.1", "scn.relabel.margin"),
+        ("scn.relabel.start_epoch=0", "scn.relabel.start_epoch"),
+        ("scn.combine={kind=\"mix\",gamma=5}", "scn.combine.gamma"),
+        ("data.batch_size=0", "data.batch_size"),
+        ("data.validation=1.0", "data.validation"),
+        ("data.noise.rate=2", "rate"),
+        ("trainer.ema=0.9", "trainer.ema"),
+    ] {
+        fails_with(&mut train(&out, &["--set", setting]), &[key]);
+        assert!(!out.exists(), "{setting}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use sconce_data::{Split, fashion_mnist_subset};
 use serde_json::Value;
 
-use crate::{scn, succeeds, train};
+use crate::{fails_with, scn, succeeds, train};
 
 #[test]
 fn a_run_leaves_what_it_promises_and_its_checkpoint_predicts() {
@@ -68,6 +68,8 @@ fn a_run_leaves_what_it_promises_and_its_checkpoint_predicts() {
     // The same network on the same images: its share of right answers is near the accuracy on all of them.
     assert!((right as f64 / 70.0 - accuracy).abs() < 0.2, "{right} of 70 right, accuracy {accuracy}");
     assert!(pictures.join("least-certain.png").exists());
+    let mut again = scn(&["predict", "--checkpoint"]);
+    fails_with(again.arg(&out).arg("--out").arg(&pictures).arg(&names[0]), &["least-certain.png", "exists"]);
 }
 
 #[test]

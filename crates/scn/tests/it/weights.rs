@@ -92,6 +92,18 @@ fn an_ir50_is_named() {
 }
 
 #[test]
+fn what_is_no_resnet_is_not_converted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, output) = (folder.path().join("vgg.safetensors"), folder.path().join("out.safetensors"));
+    let one = Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
+    let names = ["features.0.weight", "features.2.weight", "classifier.0.weight"];
+    sconce_core::write_tensors(&path, &names.map(|name| (name.to_owned(), one.clone())).into()).unwrap();
+    let error = convert(&path, &output).unwrap_err();
+    assert!(matches!(error, ScnError::NoResNet { .. }) && error.to_string().contains("classifier.0.weight"), "{error}");
+    assert!(!output.exists());
+}
+
+#[test]
 fn the_map_leads_back_to_the_official_names() {
     let (map, back) = (official_key_map(), official_key_map().reversed());
     for name in

@@ -18,8 +18,9 @@ pub enum PthError {
         /// The instruction.
         opcode: u8,
     },
-    /// The pickle refers to a function or class that no tensor needs. It was not looked up, and nothing was called.
-    #[error("the pickle refers to `{name}`, which no tensor needs; nothing of it is executed")]
+    /// The pickle refers to a function or class that is none of the few known here. It was not looked up, and nothing was
+    /// called.
+    #[error("the pickle refers to `{name}`, which is not read here; nothing of it is executed")]
     Global {
         /// `module.name`.
         name: String,
@@ -64,13 +65,13 @@ pub enum PthError {
         what: String,
     },
     /// Neither the zip form nor the legacy form.
-    #[error("not written by torch.save: it begins with {start}")]
+    #[error("neither safetensors nor written by torch.save: {found}")]
     UnknownForm {
-        /// The first bytes, in hexadecimal.
-        start: String,
+        /// What it is, or begins with.
+        found: String,
     },
     /// There are no tensors in it.
-    #[error("it holds no tensors; at the top there is {found}")]
+    #[error("it holds no tensors by name; at the top there is {found}")]
     NoTensors {
         /// Keys of the outermost dictionary, or the kind of value.
         found: String,

@@ -9,7 +9,7 @@ pub(super) enum Global {
     OrderedDict,
     /// `torch._utils._rebuild_tensor(storage, offset, size, stride)`, and `_v2` with arguments for gradients behind these.
     RebuildTensor,
-    /// `torch._utils._rebuild_parameter(tensor, …)`.
+    /// `torch._utils._rebuild_parameter(tensor, …)`, and `torch.nn.Parameter(tensor, …)` as PyTorch 0.1 to 1.0 wrote it.
     RebuildParameter,
     /// The class of a storage.
     Storage(Element),
@@ -59,7 +59,7 @@ impl Element {
 }
 
 /// Types of PyTorch's that stand in a checkpoint as values.
-const DTYPES: [&str; 18] = [
+const DTYPES: [&str; 21] = [
     "bfloat16",
     "bool",
     "complex128",
@@ -77,6 +77,9 @@ const DTYPES: [&str; 18] = [
     "int8",
     "long",
     "short",
+    "uint16",
+    "uint32",
+    "uint64",
     "uint8",
 ];
 
@@ -85,7 +88,11 @@ pub(super) fn resolve(module: &str, name: &str) -> Option<Global> {
     let global = match (module, name) {
         ("collections", "OrderedDict") => Global::OrderedDict,
         ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => Global::RebuildTensor,
-        ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
+        ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Global::RebuildParameter,
+        ("torch.nn.parameter", "Parameter") => Global::RebuildParameter,
+        // Milestones of a schedule; what protocol 2 makes of a set, of bytes and the like.
+        ("collections", "Counter") => Global::Plain,
+        ("builtins" | "__builtin__", "set" | "frozenset" | "bytearray" | "complex" | "bytes") => Global::Plain,
         ("torch", "Size" | "device") => Global::Plain,
         ("torch", name) if DTYPES.contains(&name) => Global::Plain,
         ("numpy.core.multiarray" | "numpy._core.multiarray", "scalar") => Global::Plain,

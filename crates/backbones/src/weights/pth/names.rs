@@ -88,7 +88,10 @@ impl<'p, 'a> Walk<'p, 'a> {
                     let key = match self.pickle.nodes[key] {
                         Node::Text(text) => text.to_owned(),
                         Node::Int(number) => number.to_string(),
-                        _ => continue,
+                        _ => {
+                            let what = format!("a key in {} is neither text nor a number", place(&name));
+                            return Err(PthError::Names { what });
+                        }
                     };
                     let name = if name.is_empty() { key } else { format!("{name}.{key}") };
                     self.spend(name.len() / 64)?;
@@ -108,9 +111,18 @@ impl<'p, 'a> Walk<'p, 'a> {
     }
 }
 
-/// What is at the top of a pickle without tensors.
+fn place(name: &str) -> String {
+    if name.is_empty() { "the outermost dictionary".to_owned() } else { format!("`{name}`") }
+}
+
+/// What is at the top of a pickle without tensors in dictionaries.
 fn kind(pickle: &Pickle<'_>) -> String {
-    let Node::Dict(items) = pickle.root() else { return "something else than a dictionary".to_owned() };
+    let items = match pickle.root() {
+        Node::Dict(items) => items,
+        Node::List(_) => return "a list; only dictionaries are looked into".to_owned(),
+        Node::Tuple(_) => return "a tuple; only dictionaries are looked into".to_owned(),
+        _ => return "something else than a dictionary".to_owned(),
+    };
     let keys: Vec<&str> = items
         .iter()
         .filter_map(|&(key, _)| if let Node::Text(text) = pickle.nodes[key] { Some(text) } else { None })

@@ -13,15 +13,19 @@ use super::{
 /// The bytes of every storage, by key.
 pub(super) type Storages<'a> = BTreeMap<&'a str, &'a [u8]>;
 
+/// Bytes that tensors may take whatever the size of the file: one of few numbers may expand them.
+const ALWAYS: usize = 64 << 20;
+
 /// Makes the tensors that `views` describe; equal views give one tensor.
 ///
-/// `n_file` bounds what a file can ask for: tensors may share numbers, but together take at most four times the file.
+/// `n_file` bounds what a file can ask for: tensors may share numbers, but together take at most four times the file, or
+/// [`ALWAYS`].
 pub(super) fn materialise(
     views: &BTreeMap<String, &View<'_>>,
     storages: &Storages<'_>,
     n_file: usize,
 ) -> Result<BTreeMap<String, Tensor>> {
-    let mut room = n_file.saturating_mul(4);
+    let mut room = n_file.saturating_mul(4).max(ALWAYS);
     let mut made: BTreeMap<ViewKey<'_>, Tensor> = BTreeMap::new();
     let mut tensors = BTreeMap::new();
     for (name, view) in views {
@@ -37,7 +41,9 @@ pub(super) fn materialise(
                 let geometry = Geometry::new(view).map_err(fail)?;
                 let n_bytes = geometry.n_elements.saturating_mul(view.storage.element.size());
                 room = room.checked_sub(n_bytes).ok_or_else(|| {
-                    fail(format!("with it all tensors together take more than four times the file's {n_file} bytes"))
+                    fail(format!(
+                        "with it all tensors together take more than 64 MiB and four times the file's {n_file} bytes"
+                    ))
                 })?;
                 let tensor = geometry.tensor(bytes, view.storage.element).map_err(fail)?;
                 made.insert(key, tensor.clone());

@@ -126,3 +126,14 @@ fn a_conversion_renames() {
     convert(&fixture("vgg-legacy.pth"), &output, &options).unwrap();
     assert_eq!(names(&read_tensors(&output).unwrap()), ["stem.bias", "stem.weight"]);
 }
+
+#[test]
+fn what_stands_around_tensors_is_passed_over_and_a_small_file_may_expand_its_numbers() {
+    for file in ["around.pth", "around-legacy.pth"] {
+        let weights = read_weights(&fixture(file)).unwrap();
+        assert_eq!(names(weights.tensors()), ["tagged", "wide"], "{file}");
+        assert_eq!(flat(weights.tensor("tagged").unwrap()), [1.0, 2.0]);
+        let row: Vec<f64> = (0..20).map(f64::from).collect();
+        assert_eq!(flat(weights.tensor("wide").unwrap()), row.repeat(30));
+    }
+}
