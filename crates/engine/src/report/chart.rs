@@ -13,7 +13,8 @@ pub(super) struct Point {
     pub(super) high: f64,
 }
 
-/// A curve with its entry in the legend.
+/// A curve with its entry in the legend. One without points is left out, but keeps the colour of its place: in all figures of
+/// a comparison an arm has the same one.
 pub(super) struct Series {
     pub(super) label: String,
     pub(super) points: Vec<Point>,
@@ -45,11 +46,16 @@ pub(super) fn figure(title: &str, x_label: &str, series: &[Series]) -> anyhow::R
         let RGBColor(r, g, b) = colour(i);
         format!("<span style=\"--swatch: rgb({r},{g},{b})\">{}</span>", escape(&s.label))
     };
-    let legend: String = series.iter().enumerate().map(entry).collect();
+    let legend: String = drawn(series).map(entry).collect();
     let title = escape(title);
     Ok(Some(format!(
         "<figure class=\"chart\"><figcaption>{title}</figcaption>\n{svg}<div class=\"legend\">{legend}</div></figure>"
     )))
+}
+
+/// The curves that have points, with their places.
+fn drawn(series: &[Series]) -> impl Iterator<Item = (usize, &Series)> {
+    series.iter().enumerate().filter(|(_, series)| !series.points.is_empty())
 }
 
 fn colour(i: usize) -> RGBColor {
@@ -83,7 +89,7 @@ fn svg(x_label: &str, series: &[Series]) -> anyhow::Result<Option<String>> {
             .y_label_formatter(&|&y| tick(y, y_range.1 - y_range.0))
             .label_style(("sans-serif", 16))
             .draw()?;
-        for (i, s) in series.iter().enumerate() {
+        for (i, s) in drawn(series) {
             draw(&mut chart, s, colour(i))?;
         }
         root.present()?;
@@ -141,6 +147,16 @@ mod tests {
 
     fn point(x: f64, y: f64) -> Point {
         Point { x, y, low: y, high: y }
+    }
+
+    #[test]
+    fn a_curve_without_points_is_left_out_and_keeps_its_colour() {
+        let series = |label: &str, points| Series { label: label.into(), points };
+        let both = [series("empty", Vec::new()), series("full", vec![point(1.0, 1.0), point(2.0, 2.0)])];
+        let html = figure("title", "epoch", &both).unwrap().unwrap();
+        let RGBColor(r, g, b) = COLOURS[1];
+        assert!(!html.contains("empty") && html.contains(&format!("--swatch: rgb({r},{g},{b})")), "{html}");
+        assert!(html.contains(&format!("#{r:02X}{g:02X}{b:02X}")), "{html}");
     }
 
     #[test]

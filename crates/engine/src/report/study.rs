@@ -122,10 +122,10 @@ impl<'a> Logs<'a> {
 
     /// A chart with a curve for every arm that logged the quantity.
     fn figure(&self, quantity: &Quantity, axis: Axis) -> anyhow::Result<Option<String>> {
-        let series = self.0.iter().filter_map(|(label, runs)| {
+        let series = self.0.iter().map(|(label, runs)| {
             let runs: Vec<&[Record]> = runs.iter().map(Vec::as_slice).collect();
             let points = curve(&runs, quantity, axis);
-            (!points.is_empty()).then(|| Series { label: format!("{label} {}", last(&points)), points })
+            Series { label: format!("{label} {}", last(&points)), points }
         });
         figure(&quantity.title(), axis.label(), &series.collect::<Vec<_>>())
     }
