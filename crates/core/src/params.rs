@@ -292,7 +292,7 @@ impl fmt::Display for LoadReport {
 pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|e| Error::Format { path: path.to_owned(), what: format!("no safetensors file: {e}") })?;
+        .map_err(|e| Error::Format { path: path.to_owned(), what: format!("cannot be read as safetensors: {e}") })?;
     Ok(tensors.into_iter().collect())
 }
 

@@ -57,8 +57,13 @@ impl sconce_engine::Recipe for Recipe {
         config.data.validate(config.scn.model.n_classes)?;
         config.trainer.validate()?;
         anyhow::ensure!(config.trainer.ema.is_none(), "trainer.ema is set, but SCN evaluates no averaged parameters");
-        anyhow::ensure!(config.pretraining != Pretraining::File || initial != InitialWeights::Unsaid, NEEDS_WEIGHTS);
-        Ok(())
+        match &config.pretraining {
+            Pretraining::File if initial == InitialWeights::Unsaid => anyhow::bail!(NEEDS_WEIGHTS),
+            Pretraining::Hub { repo, .. } if initial == InitialWeights::Unsaid && cfg!(not(feature = "hub")) => {
+                anyhow::bail!("{repo}: {NEEDS_HUB}")
+            }
+            _ => Ok(()),
+        }
     }
 
     fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
@@ -66,14 +71,7 @@ impl sconce_engine::Recipe for Recipe {
         let data = config.data.read(run.seed())?;
         check_classes(&config.scn, &data.train)?;
         store_labels(&data, run)?;
-        let mut counts = data.counts.clone();
-        if let Some(path) = &initial {
-            counts.insert("initial_weights", serde_json::json!(path));
-        }
-        if !counts.is_empty() {
-            let counts = serde_json::to_vec_pretty(&counts)?;
-            sconce_core::files::write_atomic(&run.file(RunFile::Data), &counts)?;
-        }
+        store_origin(&data, initial.as_deref(), run)?;
         let classes = Arc::new(ClassNames(data.train.classes().to_vec()));
         let labels = Arc::new(LabelTable::new(data.train.labels().to_vec(), config.scn.model.n_classes)?);
         let device = run.device().clone();
@@ -117,6 +115,7 @@ impl sconce_engine::Recipe for Recipe {
     }
 }
 
+const NEEDS_HUB: &str = "pretraining.kind is \"hub\": that needs a binary with the feature `hub`, or --init-from";
 const NEEDS_WEIGHTS: &str = "pretraining.kind is \"file\": --init-from must name the weights to start from";
 
 /// The file that the backbone starts from, if it does; a resumed run has its own weights.
@@ -139,7 +138,7 @@ fn fetch(repo: &str, file: &str, revision: &str) -> anyhow::Result<PathBuf> {
 
 #[cfg(not(feature = "hub"))]
 fn fetch(repo: &str, _: &str, _: &str) -> anyhow::Result<PathBuf> {
-    anyhow::bail!("pretraining from the hub ({repo}) needs a binary with the feature `hub`")
+    anyhow::bail!("{repo}: {NEEDS_HUB}")
 }
 
 /// The network of a checkpoint, without a gradient, and its parameters.
@@ -197,6 +196,18 @@ fn store_labels(data: &Datasets, run: &Run) -> anyhow::Result<()> {
         return Ok(());
     }
     data.labels.write(&path, &data.clean).context("writing the labels of the run")
+}
+
+/// Writes what readers left out, and which weights the run starts from. A resumed run has it already.
+fn store_origin(data: &Datasets, initial: Option<&Path>, run: &Run) -> anyhow::Result<()> {
+    let mut origin = data.counts.clone();
+    if let Some(path) = initial {
+        origin.insert("initial_weights", serde_json::json!(path));
+    }
+    if !origin.is_empty() && !run.is_resuming() {
+        sconce_core::files::write_atomic(&run.file(RunFile::Data), &serde_json::to_vec_pretty(&origin)?)?;
+    }
+    Ok(())
 }
 
 /// The names of the classes, which a checkpoint carries to whoever predicts with it.
