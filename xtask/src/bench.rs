@@ -34,7 +34,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let binary = Binary { package: "sconce-tests", name: "bench", features: &["cli"] }.build()?;
+    let binary = Binary { name: "bench", features: &["cli"] }.build()?;
     let workloads = select(&workloads(&binary)?, args.filter.as_deref())?;
     let folder = std::env::temp_dir().join(format!("sconce-bench-{}", std::process::id()));
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

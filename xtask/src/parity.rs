@@ -14,7 +14,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let dir = args.dir.clone().unwrap_or_else(|| workspace::root().join("tests/golden"));
-    let binary = Binary { package: "sconce-tests", name: "parity", features: &["cli"] }.build()?;
+    let binary = Binary { name: "parity", features: &["cli"] }.build()?;
     let status =
         Command::new(&binary).arg(&dir).status().with_context(|| format!("cannot run {}", binary.display()))?;
     ensure!(status.success(), "not every case of {} passes", dir.display());

@@ -56,10 +56,10 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // One that fails must not keep the others from running.
     let mut done = Vec::new();
     let mut failed = Vec::new();
-    for (package, method) in methods {
+    for (_, method) in methods {
         let out = args.out.join(&method.binary);
         eprintln!("{}: {}", method.binary, method.paper);
-        match reproduce(package, method, &out, args) {
+        match reproduce(method, &out, args) {
             Ok(()) => done.push(out),
             Err(error) => {
                 eprintln!("error: {}: {error:#}", method.binary);
@@ -83,9 +83,9 @@ fn select<'a>(metadata: &'a Metadata, names: &[String]) -> Result<Vec<(&'a Packa
     Ok(all.into_iter().filter(|(_, m)| names.is_empty() || names.contains(&m.binary)).collect())
 }
 
-fn reproduce(package: &Package, method: &Reproduce, out: &Path, args: &Args) -> Result<()> {
+fn reproduce(method: &Reproduce, out: &Path, args: &Args) -> Result<()> {
     let features: &[&str] = if args.device.starts_with("cuda") { &["cli", "cuda"] } else { &["cli"] };
-    let binary = Binary { package: &package.name, name: &method.binary, features }.build()?;
+    let binary = Binary { name: &method.binary, features }.build()?;
     let status = Command::new(&binary)
         .args(arguments(args))
         .arg("--out")

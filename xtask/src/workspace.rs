@@ -95,20 +95,22 @@ pub(crate) fn metadata() -> Result<Metadata> {
 
 /// A binary of the workspace, to be built in release.
 pub(crate) struct Binary<'a> {
-    pub(crate) package: &'a str,
     pub(crate) name: &'a str,
     pub(crate) features: &'a [&'a str],
 }
 
 impl Binary<'_> {
     /// Builds it and returns where it lies.
+    ///
+    /// Of the whole workspace, so that all binaries share what they are made of: cargo unites features over what is selected,
+    /// and builds Candle anew for another union.
     pub(crate) fn build(&self) -> Result<PathBuf> {
         let status = cargo()
-            .args(["build", "--release", "--package", self.package, "--bin", self.name])
+            .args(["build", "--release", "--workspace", "--bin", self.name])
             .args(["--features", &self.features.join(",")])
             .status()
             .context("cannot run cargo build")?;
-        ensure!(status.success(), "`{}` of {} does not build", self.name, self.package);
+        ensure!(status.success(), "`{}` does not build", self.name);
         let file = format!("{}{}", self.name, env::consts::EXE_SUFFIX);
         Ok(metadata()?.target_directory.join("release").join(file))
     }
