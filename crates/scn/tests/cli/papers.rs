@@ -160,7 +160,7 @@ fn a_pre_trained_preset_without_weights_is_refused_before_anything_is_written() 
     let hub = "pretraining={kind=\"hub\",repo=\"a/b\",file=\"c\",revision=\"main\"}";
     let mut from_hub = two_steps("paper-raf-db", folder.path(), &out, None);
     // Either the binary has no hub, or that has no such repository.
-    fails_with(from_hub.args(["--set", hub]).env("HF_ENDPOINT", "http://127.0.0.1:9"), &["a/b"]);
+    fails_with(from_hub.args(["--set", hub]).env("HF_ENDPOINT", "http://localhost:9"), &["a/b"]);
 }
 
 #[test]
