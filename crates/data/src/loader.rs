@@ -64,16 +64,22 @@ pub struct Loader<S: Source> {
     order: Option<(usize, Arc<[usize]>)>,
 }
 
+/// More threads would take longer to start than to decode.
+const MOST_WORKERS: usize = 256;
+
 impl<S: Source> Loader<S> {
     /// Batches of `source` from the beginning of epoch 0.
     ///
     /// # Errors
-    /// [`DataError::Argument`] for a batch size of 0, an empty source, or `drop_last` of the only batch;
+    /// [`DataError::Argument`] for a batch size of 0, more than 256 workers, an empty source, or `drop_last` of the only batch;
     /// [`DataError::Workers`] if the threads do not start.
     pub fn new(source: S, config: LoaderConfig) -> Result<Self> {
         let n = source.len();
         if config.batch_size == 0 {
             return Err(DataError::argument("loader: batch_size", 0, "at least 1"));
+        }
+        if config.workers > MOST_WORKERS {
+            return Err(DataError::argument("loader: workers", config.workers, format!("at most {MOST_WORKERS}")));
         }
         if n == 0 {
             return Err(DataError::argument("loader: number of samples", 0, "at least 1"));

@@ -64,12 +64,12 @@ pub fn parse_raf_db(text: &str, origin: &Path, split: Split) -> Result<Vec<Liste
         let Some(part) = part else {
             return Err(line.fail(quoted(name), "a name that begins with `train` or `test`"));
         };
-        names.add(name, line)?;
         let label = line.label(label, 1, RAF_DB_CLASSES.len())?;
+        // Some copies of the list name the aligned images themselves.
+        let aligned = format!("{}_aligned.jpg", stem.strip_suffix("_aligned").unwrap_or(stem));
+        names.add(&aligned, line)?;
         if part == split {
-            // Some copies of the list name the aligned images themselves.
-            let stem = stem.strip_suffix("_aligned").unwrap_or(stem);
-            samples.push(ListedImage { name: format!("{stem}_aligned.jpg"), label, line: number });
+            samples.push(ListedImage { name: aligned, label, line: number });
         }
     }
     Ok(samples)

@@ -52,7 +52,7 @@ pub enum ScnError {
     },
     /// A file has no weights of a network or a backbone.
     #[error(
-        "{path}: no ResNet under torchvision's names or the official code's; its tensors begin with {found}",
+        "{path}: no ResNet under torchvision's names or the official code's; its first tensors: {found}",
         path = path.display()
     )]
     NoResNet {

@@ -92,12 +92,13 @@ fn read(path: &Path) -> Result<(Content, StateDict)> {
     if has("input_layer.0.weight") && weights.tensors().keys().any(|name| name.starts_with("body.")) {
         return Err(ScnError::Ir50 { path: path.to_owned() });
     }
-    if has("features.0.weight") && has("features.4.0.conv1.weight") {
+    if has("features.0.weight") && has("features.4.0.conv1.weight") && has("alpha.0.weight") {
         return Ok((Content::Official, weights.renamed(&official_key_map())?));
     }
     if !(has("conv1.weight") && has("layer1.0.conv1.weight")) {
         let names: Vec<&str> = weights.tensors().keys().map(String::as_str).take(3).collect();
-        return Err(ScnError::NoResNet { path: path.to_owned(), found: names.join(", ") });
+        let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(ScnError::NoResNet { path: path.to_owned(), found });
     }
     let content = if has("alpha.0.weight") { Content::Network } else { Content::Backbone };
     Ok((content, weights))

@@ -205,6 +205,7 @@ fn what_cannot_be_loaded_is_refused() {
     let refused = |n, config| matches!(Loader::new(numbers(n), config), Err(DataError::Argument { .. }));
     assert!(refused(0, config(1)));
     assert!(refused(50, LoaderConfig { batch_size: 0, ..config(1) }));
+    assert!(refused(50, config(100_000)));
     assert!(refused(7, LoaderConfig { drop_last: true, ..config(1) }));
     assert!(!refused(8, LoaderConfig { drop_last: true, ..config(1) }));
 }

@@ -81,7 +81,8 @@ fn every_kind_of_bad_line_names_file_and_line() {
     check("test_0001.jpg +7", "`+7`, expected a label from 1 to 7");
     check("val_0001.jpg 7", "`val_0001.jpg`, expected a name that begins with `train` or `test`");
     check("test_0001.png 7", "`test_0001.png`, expected a name that ends in `.jpg`");
-    check("train_00001.jpg 7", "`train_00001.jpg` once more, expected every name once");
+    check("train_00001.jpg 7", "`train_00001_aligned.jpg` once more, expected every name once");
+    check("train_00001_aligned.jpg 7", "`train_00001_aligned.jpg` once more, expected every name once");
     check("../test_0001.jpg 7", "`../test_0001.jpg`, expected a name without a folder");
     check("test/../../x.jpg 7", "`test/../../x.jpg`, expected a name without a folder");
     check("test\\x.jpg 7", "`test\\x.jpg`, expected a name without a folder");

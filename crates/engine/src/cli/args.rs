@@ -145,10 +145,13 @@ pub(super) struct Reproduce {
     pub(super) machine: Machine,
 }
 
+/// Threads, or seeds: more would only be started, and never get to work.
+const MOST: usize = 1024;
+
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(n) if n > 0 => Ok(n),
-        _ => Err("expected a whole number of at least 1".to_owned()),
+        Ok(n) if (1..=MOST).contains(&n) => Ok(n),
+        _ => Err(format!("expected a whole number from 1 to {MOST}")),
     }
 }
 
@@ -191,6 +194,7 @@ mod tests {
             "scn reproduce --out x --seeds 0",
             "scn reproduce --out x --profile huge",
             "scn eval --checkpoint run --threads 0",
+            "scn eval --checkpoint run --threads 100000",
             "scn eval --checkpoint run --device gpu",
         ] {
             assert!(parse(line).is_err(), "{line}");

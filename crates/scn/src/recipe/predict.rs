@@ -32,6 +32,8 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn
         predictions.extend(&output, 0..files.len())?;
         for (i, (file, class)) in files.iter().zip(predictions.classes()).enumerate() {
             let (class, p, alpha) = (class as usize, &predictions.probabilities[i], predictions.alpha[i]);
+            let is_finite = alpha.is_finite() && p.iter().all(|p| p.is_finite());
+            anyhow::ensure!(is_finite, "{}: the network's output is not finite; are its weights?", file.display());
             writeln!(lines, "{}", line(file, &classes, class, p, alpha))?;
         }
         if sheet.is_some() {
