@@ -4,7 +4,7 @@
     python make_variants.py > variants.json
 
 needs torch and torchvision (2.13.0 and 0.28.0 wrote the committed file). Weights and images are filled by the rule of
-make_torchvision.py; parameter counts are those of the whole networks with 1000 classes.
+fill.py; parameter counts are those of the whole networks with 1000 classes.
 """
 import json
 
@@ -14,20 +14,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.models.vgg import VGG, cfgs, make_layers
 
-
-def fill(name, shape):
-    i = torch.arange(int(torch.tensor(shape).prod()) if shape else 1, dtype=torch.float64)
-    wave = torch.sin(1 + i + 31 * len(name))
-    if name.endswith("running_var"):
-        centre, scale = 1.0, 0.5
-    elif name.endswith("running_mean") or name.endswith("bias"):
-        centre, scale = 0.0, 0.1
-    elif len(shape) == 1:
-        centre, scale = 1.0, 0.2
-    else:
-        fan_in = int(torch.tensor(shape[1:]).prod())
-        centre, scale = 0.0, (2.0 / fan_in) ** 0.5
-    return (centre + scale * wave).reshape(shape).float()
+from fill import fill
 
 
 def caffe(model):

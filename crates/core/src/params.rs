@@ -115,6 +115,24 @@ impl Params {
     /// # Errors
     /// [`Error::Load`] if the report has anything that `tolerance` does not allow; the store is then unchanged.
     pub fn load(&self, origin: &str, tensors: &BTreeMap<String, Tensor>, tolerance: Tolerance) -> Result<LoadReport> {
+        let report = self.compare(tensors);
+        let fits = report.wrong_shape.is_empty()
+            && (report.missing.is_empty() || tolerance != Tolerance::Exact)
+            && (report.unexpected.is_empty() || tolerance == Tolerance::Any);
+        if !fits {
+            return Err(Error::Load { origin: origin.to_owned(), report: Box::new(report) });
+        }
+        let entries = self.lock();
+        for name in &report.loaded {
+            let (entry, tensor) = (&entries[name], &tensors[name]);
+            // A copy: the tensor on offer may be the store's own.
+            entry.var.set(&tensor.to_dtype(entry.var.dtype())?.to_device(&self.device)?.copy()?)?;
+        }
+        Ok(report)
+    }
+
+    /// What [`Params::load`] would say of `tensors`; as loaded counts what would be.
+    pub fn compare(&self, tensors: &BTreeMap<String, Tensor>) -> LoadReport {
         let entries = self.lock();
         let mut report = LoadReport::default();
         for (name, entry) in entries.iter() {
@@ -129,18 +147,7 @@ impl Params {
             }
         }
         report.unexpected = tensors.keys().filter(|n| !entries.contains_key(*n)).cloned().collect();
-        let fits = report.wrong_shape.is_empty()
-            && (report.missing.is_empty() || tolerance != Tolerance::Exact)
-            && (report.unexpected.is_empty() || tolerance == Tolerance::Any);
-        if !fits {
-            return Err(Error::Load { origin: origin.to_owned(), report: Box::new(report) });
-        }
-        for name in &report.loaded {
-            let (entry, tensor) = (&entries[name], &tensors[name]);
-            // A copy: the tensor on offer may be the store's own.
-            entry.var.set(&tensor.to_dtype(entry.var.dtype())?.to_device(&self.device)?.copy()?)?;
-        }
-        Ok(report)
+        report
     }
 
     /// [`Params::load`] from a safetensors file.

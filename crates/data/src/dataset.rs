@@ -46,8 +46,8 @@ impl ImageDataset {
     /// [`DataError::Argument`] without images or with another number of labels, [`DataError::Label`] for a label that no
     /// class has.
     pub fn from_images(origin: &str, classes: Vec<String>, images: Vec<Image>, labels: Vec<u32>) -> Result<Self> {
-        let names = (0..images.len()).map(|i| format!("{origin}/{i:05}")).collect();
-        Self::new(Store { origin: origin.to_owned(), names, pixels: Pixels::Memory(images) }, classes, labels)
+        let named = images.into_iter().enumerate().map(|(i, image)| (format!("{origin}/{i:05}"), image));
+        Self::from_named_images(origin, classes, named.collect(), labels)
     }
 
     /// A dataset of images in memory that have names of their own. `origin` names it in errors.

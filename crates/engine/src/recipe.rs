@@ -213,17 +213,18 @@ impl<C> Study<C> {
                 return Err(EngineError::mismatch("id of an arm", format!("`{id}` twice"), "an id for each"));
             }
         }
-        for claim in &self.claims {
-            if let Some(id) = [&claim.baseline, &claim.ours].into_iter().find(|id| !ids.contains(&id.as_str())) {
-                let what = format!("arm of the claim \"{}\"", claim.claim);
-                return Err(EngineError::mismatch(what, format!("`{id}`"), format!("one of {}", ids.join(", "))));
+        let known = |id: &String, kind: &str, name: &str| match ids.contains(&id.as_str()) {
+            true => Ok(()),
+            false => {
+                let what = format!("arm of the {kind} \"{name}\"");
+                Err(EngineError::mismatch(what, format!("`{id}`"), format!("one of {}", ids.join(", "))))
             }
+        };
+        for claim in &self.claims {
+            [&claim.baseline, &claim.ours].into_iter().try_for_each(|id| known(id, "claim", &claim.claim))?;
         }
         for comparison in &self.comparisons {
-            if let Some(id) = comparison.arms.iter().find(|id| !ids.contains(&id.as_str())) {
-                let what = format!("arm of the comparison \"{}\"", comparison.title);
-                return Err(EngineError::mismatch(what, format!("`{id}`"), format!("one of {}", ids.join(", "))));
-            }
+            comparison.arms.iter().try_for_each(|id| known(id, "comparison", &comparison.title))?;
         }
         if ids.is_empty() || self.seeds == 0 {
             let found = format!("{} arms, {} seeds", ids.len(), self.seeds);

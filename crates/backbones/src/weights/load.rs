@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sconce_core::{Error, LoadReport, Params, Tensor, Tolerance, WrongShape};
+use sconce_core::{Error, LoadReport, Params, Tensor, Tolerance};
 
 use super::{StateDict, error::Result};
 
@@ -42,24 +42,11 @@ pub fn load_backbone(params: &Params, weights: &StateDict, head: &[&str]) -> Res
         .filter(|(name, _)| !of_head(name))
         .map(|(name, t)| (name.clone(), t.clone()))
         .collect();
-    let model = params.tensors();
-    let missing = |name: &&String| !of_head(name) && !name.ends_with(COUNTER) && !tensors.contains_key(*name);
-    let report = LoadReport {
-        loaded: Vec::new(),
-        missing: model.keys().filter(missing).cloned().collect(),
-        unexpected: tensors.keys().filter(|name| !model.contains_key(*name)).cloned().collect(),
-        wrong_shape: tensors.iter().filter_map(|(name, t)| wrong_shape(name, t, model.get(name)?)).collect(),
-    };
+    let mut report = params.compare(&tensors);
+    report.loaded.clear(); // nothing is, if there is anything to report
+    report.missing.retain(|name| !of_head(name) && !name.ends_with(COUNTER));
     if report != LoadReport::default() {
         return Err(Error::Load { origin: weights.origin().to_owned(), report: Box::new(report) }.into());
     }
     Ok(params.load(weights.origin(), &tensors, Tolerance::Missing)?)
-}
-
-fn wrong_shape(name: &str, found: &Tensor, expected: &Tensor) -> Option<WrongShape> {
-    (found.shape() != expected.shape()).then(|| WrongShape {
-        name: name.to_owned(),
-        found: found.dims().to_vec(),
-        expected: expected.dims().to_vec(),
-    })
 }

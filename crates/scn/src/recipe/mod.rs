@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sconce_core::{DType, Device, Params, Tolerance};
+use sconce_core::{DType, Device, LoadReport, Params, Tolerance};
 use sconce_data::{ImageDataset, Loader};
 use sconce_engine::{
     Checkpoint, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile, Source, Stateful,
@@ -69,7 +69,7 @@ impl sconce_engine::Recipe for Recipe {
     fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
         let initial = initial_weights(config, run)?;
         let data = config.data.read(run.seed())?;
-        check_classes(&config.scn, &data.train)?;
+        check_classes(&config.scn, data.train.classes(), data.train.origin())?;
         store_labels(&data, run)?;
         store_origin(&data, initial.as_deref(), run)?;
         let classes = Arc::new(ClassNames(data.train.classes().to_vec()));
@@ -97,11 +97,11 @@ impl sconce_engine::Recipe for Recipe {
 
     fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
         let model = match weights {
-            Weights::Checkpoint(path) => load(&Checkpoint::open(path)?, &config.scn, device)?.1,
+            Weights::Checkpoint(path) => load(&Checkpoint::open(path)?, &config.scn, device)?,
             Weights::File(path) => load_file(path, &config.scn, device)?,
         };
         let test = config.data.read_test()?;
-        check_classes(&config.scn, &test)?;
+        check_classes(&config.scn, test.classes(), test.origin())?;
         let predictions = run_on(&model, &mut config.data.eval_batches(&test, device)?)?;
         outcome::details(&predictions, config, &test)
     }
@@ -141,20 +141,25 @@ fn fetch(repo: &str, _: &str, _: &str) -> anyhow::Result<PathBuf> {
     anyhow::bail!("{repo}: {NEEDS_HUB}")
 }
 
-/// The network of a checkpoint, without a gradient, and its parameters.
-fn load(checkpoint: &Checkpoint, config: &ScnConfig, device: &Device) -> anyhow::Result<(Params, Scn)> {
-    let params = Params::new(0, DType::F32, device);
-    Scn::new(&params.scope(), config)?;
-    params.load_file(&checkpoint.model_file(), Tolerance::Exact)?;
-    let model = Scn::new(&params.detached(), config)?;
-    Ok((params, model))
+/// The network of a checkpoint, without a gradient.
+fn load(checkpoint: &Checkpoint, config: &ScnConfig, device: &Device) -> anyhow::Result<Scn> {
+    network(config, device, |params| Ok(params.load_file(&checkpoint.model_file(), Tolerance::Exact)?))
 }
 
 /// The network in a file of weights, without a gradient.
 fn load_file(path: &Path, config: &ScnConfig, device: &Device) -> anyhow::Result<Scn> {
+    network(config, device, |params| Ok(weights::load_network(params, path)?))
+}
+
+/// A network with the parameters that `load` fills in.
+fn network(
+    config: &ScnConfig,
+    device: &Device,
+    load: impl FnOnce(&Params) -> anyhow::Result<LoadReport>,
+) -> anyhow::Result<Scn> {
     let params = Params::new(0, DType::F32, device);
     Scn::new(&params.scope(), config)?;
-    weights::load_network(&params, path)?;
+    load(&params)?;
     Ok(Scn::new(&params.detached(), config)?)
 }
 
@@ -172,14 +177,15 @@ fn metrics(predictions: &Predictions, dataset: &ImageDataset) -> crate::Result<M
     Ok([("accuracy", accuracy), ("loss", loss), ("alpha", alpha)].map(|(n, v)| (n.to_owned(), v)).into())
 }
 
-fn check_classes(config: &ScnConfig, dataset: &ImageDataset) -> Result<(), ScnError> {
-    if dataset.classes().len() == config.model.n_classes {
+/// Checks that the network has as many classes as `origin`, whose `classes` these are.
+fn check_classes(config: &ScnConfig, classes: &[String], origin: &str) -> Result<(), ScnError> {
+    if classes.len() == config.model.n_classes {
         return Ok(());
     }
     Err(ScnError::Config {
         field: "scn.model.n_classes",
         found: config.model.n_classes.to_string(),
-        expected: format!("{}, the classes of {}", dataset.classes().len(), dataset.origin()),
+        expected: format!("{}, the classes of {origin}", classes.len()),
     })
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sconce_core::Params;
 use sconce_data::ImageDataset;
 use sconce_engine::{
     Checkpoint, Evaluation, Metrics, Outcome, Run, RunFile,
@@ -13,7 +12,6 @@ use super::{Config, load, measure, pictures, run_on};
 use crate::{
     data::Datasets,
     eval::Predictions,
-    model::Scn,
     relabel::LabelTable,
     train::{Trained, label_metrics},
 };
@@ -30,7 +28,8 @@ pub(super) fn report(
     let mut metrics = Metrics::new();
     let tested = run_on(&trained.model, &mut config.data.eval_batches(&data.test, &device)?)?;
     metrics.extend(super::metrics(&tested, &data.test)?);
-    metrics.insert("best_accuracy".into(), best_accuracy(config, data, run, &trained.params)?);
+    let best_accuracy = best_accuracy(config, data, run)?.unwrap_or(metrics["accuracy"]);
+    metrics.insert("best_accuracy".into(), best_accuracy);
     metrics.extend(label_metrics(labels, Some(&data.truth)));
 
     let mut batches = config.data.eval_batches(&data.train, &device)?;
@@ -48,16 +47,15 @@ pub(super) fn report(
     Ok(())
 }
 
-/// The test accuracy of the checkpoint that was best on the validation images; that of the last one where there is none.
-fn best_accuracy(config: &Config, data: &Datasets, run: &Run, last: &Params) -> anyhow::Result<f64> {
+/// The test accuracy of the checkpoint that was best on the validation images, if there is one.
+fn best_accuracy(config: &Config, data: &Datasets, run: &Run) -> anyhow::Result<Option<f64>> {
     let best = run.dir().join("checkpoints/best");
-    let model = if best.exists() {
-        load(&Checkpoint::open(&best)?, &config.scn, run.device())?.1
-    } else {
-        Scn::new(&last.detached(), &config.scn)?
-    };
+    if !best.exists() {
+        return Ok(None);
+    }
+    let model = load(&Checkpoint::open(&best)?, &config.scn, run.device())?;
     let mut batches = config.data.eval_batches(&data.test, run.device())?;
-    Ok(measure(&model, &data.test, &mut batches)?["accuracy"])
+    Ok(Some(measure(&model, &data.test, &mut batches)?["accuracy"]))
 }
 
 /// How well α tells clean labels from noisy ones: the chance that a clean sample's weight exceeds a noisy one's.

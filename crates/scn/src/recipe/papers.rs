@@ -9,7 +9,7 @@ use sconce_engine::{
     Arm, ClaimSpec, Decay, OptimizerConfig, Preset, ScheduleConfig, Study, TrainerConfig, Unit, Warmup,
 };
 
-use super::presets::{Config, Pretraining, code_augmentation, code_evaluation, code_trainer};
+use super::presets::{Config, Pretraining, code_evaluation, code_trainer};
 use crate::{
     config::ScnConfig,
     data::{DataConfig, Images},
@@ -147,6 +147,5 @@ fn code_raf_db() -> Config {
     config.data.images = Images::raf_db();
     // The official code chooses by the test images; here nobody chooses.
     config.data.validation = 0.0;
-    config.data.train = code_augmentation(224);
     config
 }

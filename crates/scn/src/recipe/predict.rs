@@ -9,7 +9,7 @@ use sconce_core::{Rng, nn::Mode};
 use sconce_data::{FloatImage, Image};
 use sconce_engine::{Checkpoint, PredictRequest, Weights};
 
-use super::{Config, load, load_file, pictures};
+use super::{Config, check_classes, load, load_file, pictures};
 use crate::{eval::Predictions, model::Scn};
 
 /// Writes a JSON line for each file: file, class, probabilities by class name, α. With an output folder, also a contact sheet
@@ -61,15 +61,11 @@ fn model(config: &Config, request: &PredictRequest) -> anyhow::Result<(Scn, Vec<
         Weights::Checkpoint(path) => {
             let checkpoint = Checkpoint::open(path)?;
             let classes = serde_json::from_slice(&checkpoint.tracked("classes")?)?;
-            Ok((load(&checkpoint, &config.scn, &request.device)?.1, classes))
+            Ok((load(&checkpoint, &config.scn, &request.device)?, classes))
         }
         Weights::File(path) => {
             let classes = config.data.images.classes()?;
-            let (found, expected) = (classes.len(), config.scn.model.n_classes);
-            anyhow::ensure!(
-                found == expected,
-                "scn.model.n_classes is {expected}, but data.images has {found} classes"
-            );
+            check_classes(&config.scn, &classes, "data.images")?;
             Ok((load_file(path, &config.scn, &request.device)?, classes))
         }
     }

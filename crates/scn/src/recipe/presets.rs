@@ -142,7 +142,7 @@ impl Config {
 
 /// What the official code trains on: with probability ½ either a flip or Gaussian noise, then `size` × `size` pixels, ImageNet's
 /// normalisation, and erasing with aspects drawn as torchvision did in 2020.
-pub(super) fn code_augmentation(size: usize) -> Pipeline {
+fn code_augmentation(size: usize) -> Pipeline {
     let transforms = vec![
         PixelTransform::HorizontalFlip(HorizontalFlip { p: 1.0 }),
         PixelTransform::GaussianNoise(GaussianNoise::default()),
