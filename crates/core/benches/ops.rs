@@ -6,8 +6,9 @@ use divan::Bencher;
 use sconce_core::{
     DType, Device, GradStore, Result, Rng, Tensor, Var, backward,
     ops::{
-        self, Activation, BinaryCrossEntropyParams, Conv2dParams, CrossEntropyParams, MaxPool2dParams, RoiAlignParams,
-        RoiPoolParams, RunningStats, SigmoidFocalLossParams, SmoothL1LossParams, SoftmaxFocalLossParams,
+        self, Activation, BatchNormParams, BinaryCrossEntropyParams, Conv2dParams, CrossEntropyParams, MaxPool2dParams,
+        RoiAlignParams, RoiPoolParams, RunningStats, SigmoidFocalLossParams, SmoothL1LossParams,
+        SoftmaxFocalLossParams, Statistics,
     },
 };
 
@@ -67,7 +68,18 @@ fn batch_norm_train_16x64x32x32(bencher: Bencher<'_, '_>) {
     let (mean, var) = (normal("mean", &[64]), normal("var", &[64]).sqr().unwrap());
     both_ways(bencher, &inputs, |t| {
         let running = RunningStats { mean: &mean, var: &var, momentum: 0.1 };
-        ops::batch_norm_train(&t[0], &t[1], &t[2], &running, 1e-5, Activation::Relu)
+        ops::batch_norm_train(&t[0], &t[1], &t[2], &running, &BatchNormParams::default(), Activation::Relu)
+    });
+}
+
+#[divan::bench]
+fn batch_norm_train_in_8_splits_16x64x32x32(bencher: Bencher<'_, '_>) {
+    let inputs = [normal("x", &[16, 64, 32, 32]), normal("weight", &[64]), normal("bias", &[64])];
+    let (mean, var) = (normal("mean", &[64]), normal("var", &[64]).sqr().unwrap());
+    let params = BatchNormParams { statistics: Statistics::Splits(8), ..BatchNormParams::default() };
+    both_ways(bencher, &inputs, |t| {
+        let running = RunningStats { mean: &mean, var: &var, momentum: 0.1 };
+        ops::batch_norm_train(&t[0], &t[1], &t[2], &running, &params, Activation::Relu)
     });
 }
 

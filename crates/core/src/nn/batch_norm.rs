@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::Mode;
 use crate::{
     Init, Result, Scope, Tensor,
-    ops::{self, Activation, FrozenBatchNorm, RunningStats},
+    ops::{self, Activation, BatchNormParams, FrozenBatchNorm, RunningStats, Statistics},
 };
 
-/// Where a [`BatchNorm2d`] takes its statistics from when training.
+/// Where a [`BatchNorm2d`] takes its statistics from when training; in evaluation they are always the running ones.
+///
+/// A configuration has `"learning"`, `"frozen"` or `{ split = { splits = 8 } }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BatchNormKind {
@@ -18,6 +20,12 @@ pub enum BatchNormKind {
     Learning,
     /// The running statistics, which stay as they are; weight and bias get no gradient: detectors' frozen batch norm.
     Frozen,
+    /// Parts of the batch, each normalised by itself, as if as many devices had trained side by side: sample n is in part n
+    /// modulo `splits`. MoCo's recipe for one device counts on it, lest a batch's statistics tell what belongs together.
+    Split {
+        /// The number of parts, which divides every batch.
+        splits: usize,
+    },
 }
 
 /// Batch normalisation with `weight`, `bias`, and the buffers `running_mean`, `running_var`, `num_batches_tracked`.
@@ -101,7 +109,12 @@ impl BatchNorm2d {
         }
         let Self { weight, bias, running_mean, running_var, .. } = self;
         let running = RunningStats { mean: running_mean, var: running_var, momentum: MOMENTUM };
-        let y = ops::batch_norm_train(x, weight, bias, &running, EPS, activation)?;
+        let statistics = match self.kind {
+            BatchNormKind::Learning | BatchNormKind::Frozen => Statistics::Batch,
+            BatchNormKind::Split { splits } => Statistics::Splits(splits),
+        };
+        let y =
+            ops::batch_norm_train(x, weight, bias, &running, &BatchNormParams { eps: EPS, statistics }, activation)?;
         self.num_batches_tracked.inplace_op1(&Increment)?;
         Ok(y)
     }

@@ -40,7 +40,7 @@ mod weight_norm;
 
 pub use activation::{add_relu, elu, leaky_relu, relu};
 pub use avg_pool2d::{AvgPool2dParams, adaptive_avg_pool2d, avg_pool2d};
-pub use batch_norm::{Activation, RunningStats, batch_norm_eval, batch_norm_train};
+pub use batch_norm::{Activation, BatchNormParams, RunningStats, Statistics, batch_norm_eval, batch_norm_train};
 pub use binary_cross_entropy::{BinaryCrossEntropyParams, binary_cross_entropy_with_logits};
 pub use boxes::{box_iou, generalized_box_iou};
 pub use conv2d::{

@@ -3,9 +3,10 @@
 use sconce_core::{
     DType, Device, Rng, Tensor, Var, backward,
     ops::{
-        self, Activation, BinaryCrossEntropyParams, Conv2dParams, ConvTranspose2dParams, DeformConv2dParams,
-        GridPadding, GridSampleParams, InterpolateMode, MaxPool2dParams, Padding2d, Reduction, RoiAlignParams,
-        RoiPoolParams, RunningStats, SigmoidFocalLossParams, SmoothL1LossParams, SoftmaxFocalLossParams, SsimParams,
+        self, Activation, BatchNormParams, BinaryCrossEntropyParams, Conv2dParams, ConvTranspose2dParams,
+        DeformConv2dParams, GridPadding, GridSampleParams, InterpolateMode, MaxPool2dParams, Padding2d, Reduction,
+        RoiAlignParams, RoiPoolParams, RunningStats, SigmoidFocalLossParams, SmoothL1LossParams,
+        SoftmaxFocalLossParams, SsimParams,
     },
 };
 
@@ -29,7 +30,7 @@ fn bits() -> Vec<u32> {
     let running = RunningStats { mean: &stats, var: &stats.copy().unwrap(), momentum: 0.1 };
     let y =
         ops::conv2d(&x, &w1, None, &Conv2dParams { stride: (2, 2), padding: (2, 2), ..Default::default() }).unwrap();
-    let y = ops::batch_norm_train(&y, &gamma, &beta, &running, 1e-5, Activation::Relu).unwrap();
+    let y = ops::batch_norm_train(&y, &gamma, &beta, &running, &BatchNormParams::default(), Activation::Relu).unwrap();
     let y = ops::max_pool2d(&y, &MaxPool2dParams::square(3, 2, 1)).unwrap();
     let y = ops::conv2d(&y, &w2, None, &Conv2dParams { padding: (1, 1), ..Default::default() }).unwrap();
     let y = ops::dropout(&ops::relu(&y).unwrap(), 0.2, &mut Rng::new(0, "mask")).unwrap();

@@ -115,6 +115,18 @@ fn a_frozen_batch_norm_keeps_everything() {
 }
 
 #[test]
+fn the_kind_of_a_batch_norm_is_a_word_or_a_number_of_splits() {
+    for (kind, text) in [
+        (BatchNormKind::Learning, "\"learning\""),
+        (BatchNormKind::Frozen, "\"frozen\""),
+        (BatchNormKind::Split { splits: 8 }, "{\"split\":{\"splits\":8}}"),
+    ] {
+        assert_eq!(serde_json::to_string(&kind).unwrap(), text);
+        assert_eq!(serde_json::from_str::<BatchNormKind>(text).unwrap(), kind);
+    }
+}
+
+#[test]
 fn dropout_is_the_identity_in_evaluation() {
     let rng = &mut Rng::new(0, "mask");
     let x = input();

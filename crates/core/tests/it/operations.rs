@@ -3,8 +3,8 @@
 use sconce_core::{
     DType, Device, Error, Result, Rng, Tensor, Var, backward,
     ops::{
-        self, Activation, AvgPool2dParams, Conv2dParams, CrossEntropyParams, FrozenBatchNorm, MaxPool2dParams,
-        RunningStats,
+        self, Activation, AvgPool2dParams, BatchNormParams, Conv2dParams, CrossEntropyParams, FrozenBatchNorm,
+        MaxPool2dParams, RunningStats, Statistics,
     },
 };
 
@@ -211,7 +211,9 @@ fn batch_norm_adds_a_residual_as_the_operations_apart_do() {
         let vars = [&x, &weight, &bias, &residual].map(|t| Var::from_tensor(t).unwrap());
         let [x, weight, bias, residual] = &vars;
         let statistics = RunningStats { mean: &normal(5, &[4]), var: &normal(6, &[4]), momentum: 0.1 };
-        let norm = |activation| ops::batch_norm_train(x, weight, bias, &statistics, 1e-5, activation).unwrap();
+        let norm = |activation| {
+            ops::batch_norm_train(x, weight, bias, &statistics, &BatchNormParams::default(), activation).unwrap()
+        };
         let y = match together {
             true => norm(Activation::AddRelu(residual)),
             false => ops::add_relu(&norm(Activation::None), residual).unwrap(),
@@ -222,7 +224,8 @@ fn batch_norm_adds_a_residual_as_the_operations_apart_do() {
     };
     assert_eq!(run(true), run(false));
     let running = RunningStats { mean: &bias, var: &bias, momentum: 0.1 };
-    let wrong = ops::batch_norm_train(&x, &weight, &bias, &running, 1e-5, Activation::AddRelu(&weight));
+    let wrong =
+        ops::batch_norm_train(&x, &weight, &bias, &running, &BatchNormParams::default(), Activation::AddRelu(&weight));
     assert!(matches!(wrong, Err(Error::Argument { .. })), "{wrong:?}");
 }
 
@@ -266,12 +269,49 @@ fn a_convolution_is_normalised_in_one_pass_with_the_bits_of_two() {
 }
 
 #[test]
+fn a_batch_in_parts_is_normalised_as_if_each_stood_alone() {
+    let (weight, bias) = (normal(3, &[4]), normal(4, &[4]));
+    for (shape, splits) in [(&[6, 4, 3, 5][..], 3), (&[6, 4, 3, 5], 1), (&[8, 4], 4), (&[4, 4, 1, 33], 4)] {
+        let (x, residual) = (normal(1, shape), normal(2, shape));
+        let run = |[x, weight, bias, residual]: [&Tensor; 4], splits| {
+            let vars = [x, weight, bias, residual].map(|t| Var::from_tensor(t).unwrap());
+            let (mean, var) = (normal(5, &[4]), normal(6, &[4]));
+            let running = RunningStats { mean: &mean, var: &var, momentum: 0.1 };
+            let params = BatchNormParams { statistics: splits, ..BatchNormParams::default() };
+            let [x, weight, bias, residual] = &vars;
+            let y = ops::batch_norm_train(x, weight, bias, &running, &params, Activation::AddRelu(residual)).unwrap();
+            let grads = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+            let of = |v: &Var| grads.get(v).unwrap().clone();
+            [y.detach(), of(x), of(residual), of(weight), of(bias), mean, var]
+        };
+        let found = run([&x, &weight, &bias, &residual], Statistics::Splits(splits));
+        // Part s by itself: samples s, s + splits, s + 2 · splits, …
+        let part = |t: &Tensor, s: usize| {
+            let own: Vec<u32> = (s..shape[0]).step_by(splits).map(|n| n as u32).collect();
+            t.index_select(&Tensor::new(own, &Device::Cpu).unwrap(), 0).unwrap()
+        };
+        let parts: Vec<_> =
+            (0..splits).map(|s| run([&part(&x, s), &weight, &bias, &part(&residual, s)], Statistics::Batch)).collect();
+        for (s, expected) in parts.iter().enumerate() {
+            for of_samples in 0..3 {
+                assert_eq!(flat(&part(&found[of_samples], s)), flat(&expected[of_samples]), "{shape:?}, part {s}");
+            }
+        }
+        // Gradients of weight and bias add up; the running statistics are a mean.
+        for (i, scale) in [(3, 1.0), (4, 1.0), (5, 1.0 / splits as f64), (6, 1.0 / splits as f64)] {
+            let sum = parts.iter().map(|part| &part[i]).fold(weight.zeros_like().unwrap(), |sum, t| (sum + t).unwrap());
+            assert_close(&found[i], &(sum * scale).unwrap(), if splits == 1 { 0.0 } else { 1e-13 });
+        }
+    }
+}
+
+#[test]
 fn batch_norm_updates_running_statistics_as_pytorch() {
     let x = Tensor::new(&[[1.0f64], [3.0], [8.0]], &Device::Cpu).unwrap();
     let one = |v: f64| Tensor::new(&[v], &Device::Cpu).unwrap();
     let (mean, var) = (one(0.5), one(1.0));
     let running = RunningStats { mean: &mean, var: &var, momentum: 0.1 };
-    ops::batch_norm_train(&x, &one(1.0), &one(0.0), &running, 1e-5, Activation::None).unwrap();
+    ops::batch_norm_train(&x, &one(1.0), &one(0.0), &running, &BatchNormParams::default(), Activation::None).unwrap();
     // Mean 4; unbiased variance (9 + 1 + 16) / 2 = 13.
     assert_close(&mean, &one(0.9 * 0.5 + 0.1 * 4.0), 1e-12);
     assert_close(&var, &one(0.9 * 1.0 + 0.1 * 13.0), 1e-12);
@@ -286,8 +326,18 @@ fn arguments_that_do_not_fit_are_refused_with_what_was_expected() {
     let ce = CrossEntropyParams::default();
     let labels = |v: &[i64]| Tensor::new(v, &Device::Cpu).unwrap();
     let stats = RunningStats { mean: &t(&[2]), var: &t(&[2]), momentum: 0.1 };
-    let bn = |x: &Tensor, c: usize| ops::batch_norm_train(x, &t(&[c]), &t(&[c]), &stats, 1e-5, Activation::None);
+    let splits = |statistics| {
+        let params = BatchNormParams { statistics, ..BatchNormParams::default() };
+        ops::batch_norm_train(&t(&[6, 2]), &t(&[2]), &t(&[2]), &stats, &params, Activation::None)
+    };
+    let bn = |x: &Tensor, c: usize| {
+        ops::batch_norm_train(x, &t(&[c]), &t(&[c]), &stats, &BatchNormParams::default(), Activation::None)
+    };
     let refused: Vec<(&str, Result<Tensor>)> = vec![
+        ("no splits", splits(Statistics::Splits(0))),
+        ("splits", splits(Statistics::Splits(4))),
+        ("splits of one value", splits(Statistics::Splits(6))),
+        ("more splits than samples", splits(Statistics::Splits(12))),
         ("rank", ops::conv2d(&t(&[3, 4, 4]), &t(&[2, 3, 3, 3]), None, &conv)),
         ("channels", ops::conv2d(&t(&[1, 4, 4, 4]), &t(&[2, 3, 3, 3]), None, &conv)),
         ("empty batch", ops::conv2d(&t(&[0, 3, 4, 4]), &t(&[2, 3, 3, 3]), None, &conv)),

@@ -1,7 +1,7 @@
 //! Normalisations.
 
 use anyhow::Result;
-use sconce_core::ops::{self, Activation, RunningStats};
+use sconce_core::ops::{self, Activation, BatchNormParams, RunningStats, Statistics};
 use serde::Deserialize;
 
 use super::{Case, Found, Operation, differentiate};
@@ -19,14 +19,17 @@ fn batch_norm_train(case: &Case) -> Result<Found> {
     struct Attrs {
         eps: f64,
         momentum: f64,
+        /// Parts of the batch that are normalised by themselves.
+        splits: Option<usize>,
     }
-    let Attrs { eps, momentum } = case.attrs()?;
+    let Attrs { eps, momentum, splits } = case.attrs()?;
     differentiate(case, |inputs| {
         let (x, weight, bias) = (inputs.get("x")?, inputs.get("weight")?, inputs.get("bias")?);
         // The format has every case start from mean 0 and variance 1.
         let (mean, var) = (bias.zeros_like()?, bias.ones_like()?);
         let running = RunningStats { mean: &mean, var: &var, momentum };
-        let y = ops::batch_norm_train(x, weight, bias, &running, eps, Activation::None)?;
+        let params = BatchNormParams { eps, statistics: splits.map_or(Statistics::Batch, Statistics::Splits) };
+        let y = ops::batch_norm_train(x, weight, bias, &running, &params, Activation::None)?;
         Ok([("y", y), ("running_mean", mean), ("running_var", var)])
     })
 }

@@ -45,9 +45,37 @@ pub struct RunningStats<'a> {
     pub momentum: f64,
 }
 
+/// Whose values [`batch_norm_train`] takes its statistics of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Statistics {
+    /// All samples of the batch.
+    #[default]
+    Batch,
+    /// As many parts of the batch, each normalised by itself: sample n is in part n modulo their number. So one process
+    /// computes what as many do without telling each other, which contrastive methods count on (He et al., 2020, §3.3).
+    Splits(usize),
+}
+
+/// How [`batch_norm_train`] normalises.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNormParams {
+    /// What is added to a variance.
+    pub eps: f64,
+    /// Whose mean and variance.
+    pub statistics: Statistics,
+}
+
+/// PyTorch's: an eps of 1e-5 and the statistics of the batch.
+impl Default for BatchNormParams {
+    fn default() -> Self {
+        Self { eps: 1e-5, statistics: Statistics::Batch }
+    }
+}
+
 /// `y = (x − E[x]) / √(Var[x] + eps) · weight + bias` with the statistics of the batch, a channel each.
 ///
 /// The variance that normalises is biased, the one that goes into the running statistics is not, as in PyTorch.
+/// Of a batch in parts the running statistics take the mean over the parts.
 ///
 /// # Shapes
 /// - `x`: `(N, C)` or `(N, C, H, W)` (any number of trailing dimensions)
@@ -55,27 +83,30 @@ pub struct RunningStats<'a> {
 /// - output: as `x`
 ///
 /// # Errors
-/// [`Error::Argument`] if the shapes do not fit, or a channel has fewer than two values, which have no variance.
+/// [`Error::Argument`] if the shapes do not fit, the batch has no such parts, or a channel of one has fewer than two values,
+/// which have no variance.
 pub fn batch_norm_train(
     x: &Tensor,
     weight: &Tensor,
     bias: &Tensor,
     running: &RunningStats<'_>,
-    eps: f64,
+    params: &BatchNormParams,
     activation: Activation<'_>,
 ) -> Result<Tensor> {
     let planes = planes(x, &[weight, bias, running.mean, running.var])?;
-    let per_channel = planes.n * planes.plane;
+    let parts = Parts::new(planes, params.statistics)?;
+    let per_channel = parts.planes.n * planes.plane;
     if per_channel < 2 {
         return Err(Error::argument(NAME, "x", x.dims(), "more than one value per channel when training"));
     }
     let stats = Arc::new(OnceLock::new());
-    let y = BatchNorm { planes, eps, relu: false, batch_stats: true, stats: stats.clone() }
+    let y = BatchNorm { parts, eps: params.eps, relu: false, batch_stats: true, stats: stats.clone() }
         .apply(x, weight, bias, activation)?;
     if let Some(stats) = stats.get() {
         let n = per_channel as f64;
-        let update =
-            |tensor: &Tensor, values: Vec<f64>| tensor.inplace_op1(&Blend { momentum: running.momentum, values });
+        let update = |tensor: &Tensor, values: Vec<f64>| {
+            tensor.inplace_op1(&Blend { momentum: running.momentum, values: parts.means(&values) })
+        };
         update(running.mean, stats.mean.clone())?;
         update(running.var, stats.var.iter().map(|v| v * n / (n - 1.0)).collect())?;
     }
@@ -102,10 +133,53 @@ pub fn batch_norm_eval(
     let planes = planes(x, &[weight, bias, mean, var])?;
     let host = |t: &Tensor| t.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
     let stats = Arc::new(OnceLock::from(Stats { mean: host(mean)?, var: host(var)? }));
-    BatchNorm { planes, eps, relu: false, batch_stats: false, stats }.apply(x, weight, bias, activation)
+    let parts = Parts { planes, channels: planes.channels };
+    BatchNorm { parts, eps, relu: false, batch_stats: false, stats }.apply(x, weight, bias, activation)
 }
 
-/// Mean and biased variance of each channel.
+/// The batch in parts that are normalised by themselves.
+///
+/// Part s of S has the samples n ≡ s (mod S), so that `(N, C, plane)` in memory is `(N/S, S·C, plane)`: a part's channel is a
+/// channel like others, which shares weight and bias with the same channel of the other parts.
+#[derive(Clone, Copy)]
+struct Parts {
+    planes: Planes,
+    /// C.
+    channels: usize,
+}
+
+impl Parts {
+    fn new(planes: Planes, statistics: Statistics) -> Result<Self> {
+        let Planes { n, channels, plane } = planes;
+        let splits = match statistics {
+            Statistics::Batch => 1,
+            Statistics::Splits(splits) => splits,
+        };
+        if splits == 0 || n % splits != 0 {
+            let expected = format!("a divisor of the {n} samples of the batch");
+            return Err(Error::argument(NAME, "the number of splits", splits, expected));
+        }
+        Ok(Self { planes: Planes { n: n / splits, channels: splits * channels, plane }, channels })
+    }
+
+    /// Of values of each part's channels, the mean over the parts.
+    fn means(&self, values: &[f64]) -> Vec<f64> {
+        let n_parts = (values.len() / self.channels) as f64;
+        self.sums(values.iter().map(|&v| [v])).into_iter().map(|[sum]| sum / n_parts).collect()
+    }
+
+    /// Of values of each part's channels, the sum over the parts, in their order.
+    fn sums<const N: usize>(&self, values: impl IntoIterator<Item = [f64; N]>) -> Vec<[f64; N]> {
+        let mut values = values.into_iter();
+        let mut sums: Vec<_> = values.by_ref().take(self.channels).collect();
+        for (i, value) in values.enumerate() {
+            sums[i % self.channels].iter_mut().zip(value).for_each(|(sum, v)| *sum += v);
+        }
+        sums
+    }
+}
+
+/// Mean and biased variance of each channel of each part.
 #[derive(Clone, Debug)]
 struct Stats {
     mean: Vec<f64>,
@@ -129,7 +203,7 @@ fn planes(x: &Tensor, per_channel: &[&Tensor]) -> Result<Planes> {
 }
 
 struct BatchNorm {
-    planes: Planes,
+    parts: Parts,
     eps: f64,
     relu: bool,
     /// Whether the statistics are the batch's own, so that gradients pass through them.
@@ -154,15 +228,15 @@ impl BatchNorm {
     }
 
     fn per_channel(&self) -> f64 {
-        (self.planes.n * self.planes.plane) as f64
+        (self.parts.planes.n * self.parts.planes.plane) as f64
     }
 
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T], residual: Option<&[T]>) -> Vec<T> {
         let given = self.stats.get();
-        let ([y], stats) = self.planes.build(|c, y| {
-            let stats =
-                given.map_or_else(|| mean_and_variance(self.planes.of(c), x), |stats| (stats.mean[c], stats.var[c]));
-            let channel = Channel::new(stats, self.eps, (weight[c], bias[c]));
+        let Parts { planes, channels } = self.parts;
+        let ([y], stats) = planes.build(|c, y| {
+            let stats = given.map_or_else(|| mean_and_variance(planes.of(c), x), |stats| (stats.mean[c], stats.var[c]));
+            let channel = Channel::new(stats, self.eps, (weight[c % channels], bias[c % channels]));
             let written = match residual {
                 Some(residual) => y.write([x, residual], OutputAdd(channel)),
                 None if self.relu => y.write([x], Output::<T, true>(channel)),
@@ -189,13 +263,14 @@ impl BatchNorm {
         grad: &[T],
     ) -> candle_core::Result<[Vec<T>; 3]> {
         let stats = self.known_stats()?;
-        let ([gx], sums): (_, Vec<(T, T)>) = self.planes.build(|c, gx| {
-            let channel = Channel::new((stats.mean[c], stats.var[c]), self.eps, (weight[c], bias[c]));
-            let sums = long_sums(self.planes.of(c), [x, grad], Terms::<T, RELU>(channel));
+        let planes = self.parts.planes;
+        let ([gx], sums) = planes.build(|c, gx| {
+            let channel = self.channel(stats, c, (weight, bias));
+            let sums = long_sums(planes.of(c), [x, grad], Terms::<T, RELU>(channel));
             let (of_affine, means) = self.means(stats, c, sums);
             (gx.write([x, grad], Gradient::<T, RELU>(channel, means)), of_affine)
         });
-        let (gw, gb) = sums.into_iter().unzip();
+        let (gw, gb) = self.affine_gradients(sums);
         Ok([gx, gw, gb])
     }
 
@@ -208,14 +283,14 @@ impl BatchNorm {
         grad: &[T],
     ) -> candle_core::Result<[Vec<T>; 3]> {
         let stats = self.known_stats()?;
-        let (weight, bias) = affine.split_at(self.planes.channels);
-        let ([gx, gr], sums): (_, Vec<(T, T)>) = self.planes.build(|c, outputs| {
-            let channel = Channel::new((stats.mean[c], stats.var[c]), self.eps, (weight[c], bias[c]));
-            let sums = long_sums(self.planes.of(c), [x, y, grad], TermsAdd(channel));
+        let (affine, planes) = (affine.split_at(self.parts.channels), self.parts.planes);
+        let ([gx, gr], sums) = planes.build(|c, outputs| {
+            let channel = self.channel(stats, c, affine);
+            let sums = long_sums(planes.of(c), [x, y, grad], TermsAdd(channel));
             let (of_affine, means) = self.means(stats, c, sums);
             (outputs.write([x, y, grad], GradientAdd(channel, means)), of_affine)
         });
-        let (mut affine, gb): (Vec<T>, Vec<T>) = sums.into_iter().unzip();
+        let (mut affine, gb) = self.affine_gradients(sums);
         affine.extend(gb);
         Ok([gx, affine, gr])
     }
@@ -227,15 +302,25 @@ impl BatchNorm {
         }
     }
 
+    fn channel<T: Real>(&self, stats: &Stats, c: usize, (weight, bias): (&[T], &[T])) -> Channel<T> {
+        let affine = c % self.parts.channels;
+        Channel::new((stats.mean[c], stats.var[c]), self.eps, (weight[affine], bias[affine]))
+    }
+
+    /// The gradients of weight and bias, by what each part's channels have for them.
+    fn affine_gradients<T: Real>(&self, of_parts: Vec<[f64; 2]>) -> (Vec<T>, Vec<T>) {
+        self.parts.sums(of_parts).into_iter().map(|[gw, gb]| (T::from_f64(gw), T::from_f64(gb))).unzip()
+    }
+
     /// Of channel `c`, whose sums of `g` and of `g · (x − mean)` are given: the gradients of weight and bias, and the means.
-    fn means<T: Real>(&self, stats: &Stats, c: usize, [sum, dot]: [f64; 2]) -> ((T, T), Means<T>) {
+    fn means<T: Real>(&self, stats: &Stats, c: usize, [sum, dot]: [f64; 2]) -> ([f64; 2], Means<T>) {
         let (n, inv_std) = (self.per_channel(), inv_std(stats.var[c], self.eps));
         let rest = lost_by_rounding::<T>(stats.mean[c]);
         let dot = (dot - rest * sum) * inv_std;
         let slope = dot * inv_std / n;
         let (grad, slope) = if self.batch_stats { (sum / n - rest * slope, slope) } else { (0.0, 0.0) };
         let means = Means { grad: T::from_f64(grad), slope: T::from_f64(slope) };
-        ((T::from_f64(dot), T::from_f64(sum)), means)
+        ([dot, sum], means)
     }
 }
 
@@ -297,7 +382,7 @@ impl CustomOp3 for Residual {
         rl: &Layout,
     ) -> candle_core::Result<(CpuStorage, Shape)> {
         with_real!(NAME, x.dtype(), T => {
-            let (weight, bias) = slice::<T>(NAME, a, al)?.split_at(self.0.planes.channels);
+            let (weight, bias) = slice::<T>(NAME, a, al)?.split_at(self.0.parts.channels);
             let y = self.0.forward::<T>(slice(NAME, x, xl)?, weight, bias, Some(slice(NAME, r, rl)?));
             Ok((T::to_cpu_storage_owned(y), xl.shape().clone()))
         })

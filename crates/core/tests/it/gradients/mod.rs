@@ -8,7 +8,8 @@ mod sampling;
 use sconce_core::{
     DType, Device, Rng, Tensor,
     ops::{
-        self, Activation, AvgPool2dParams, Conv2dParams, CrossEntropyParams, MaxPool2dParams, Reduction, RunningStats,
+        self, Activation, AvgPool2dParams, BatchNormParams, Conv2dParams, CrossEntropyParams, MaxPool2dParams,
+        Reduction, RunningStats, Statistics,
     },
     testing::check_gradients,
 };
@@ -45,16 +46,40 @@ fn batch_norm() {
             let zeros = || Tensor::zeros(c, DType::F64, &Device::Cpu).unwrap();
             check_gradients(&inputs, |t| {
                 let running = RunningStats { mean: &zeros(), var: &zeros(), momentum: 0.1 };
-                ops::batch_norm_train(&t[0], &t[1], &t[2], &running, 1e-5, activation)
+                ops::batch_norm_train(&t[0], &t[1], &t[2], &running, &BatchNormParams::default(), activation)
             });
             let (mean, var) = (normal(4, &[c]), normal(5, &[c]).sqr().unwrap());
             check_gradients(&inputs, |t| ops::batch_norm_eval(&t[0], &t[1], &t[2], (&mean, &var), 1e-5, activation));
             let inputs = [&inputs[..], &[normal(6, x)]].concat();
             check_gradients(&inputs, |t| {
                 let running = RunningStats { mean: &zeros(), var: &zeros(), momentum: 0.1 };
-                ops::batch_norm_train(&t[0], &t[1], &t[2], &running, 1e-5, Activation::AddRelu(&t[3]))
+                ops::batch_norm_train(
+                    &t[0],
+                    &t[1],
+                    &t[2],
+                    &running,
+                    &BatchNormParams::default(),
+                    Activation::AddRelu(&t[3]),
+                )
             });
         }
+    }
+}
+
+#[test]
+fn batch_norm_in_splits() {
+    for (x, splits) in [(&[6, 3, 2, 3][..], 3), (&[8, 2], 2), (&[4, 2, 1, 2], 4)] {
+        let c = x[1];
+        let inputs = [normal(1, x), normal(2, &[c]), normal(3, &[c]), normal(6, x)];
+        let params = BatchNormParams { statistics: Statistics::Splits(splits), ..BatchNormParams::default() };
+        let zeros = || Tensor::zeros(c, DType::F64, &Device::Cpu).unwrap();
+        let norm = |t: &[Tensor], activation: Activation<'_>| {
+            let running = RunningStats { mean: &zeros(), var: &zeros(), momentum: 0.1 };
+            ops::batch_norm_train(&t[0], &t[1], &t[2], &running, &params, activation)
+        };
+        check_gradients(&inputs[..3], |t| norm(t, Activation::None));
+        check_gradients(&inputs[..3], |t| norm(t, Activation::Relu));
+        check_gradients(&inputs, |t| norm(t, Activation::AddRelu(&t[3])));
     }
 }
 
