@@ -44,6 +44,14 @@ impl Rng {
         Self(ChaCha8Rng::from_seed(key))
     }
 
+    /// A stream of its own for `purpose`, keyed by what this one draws next: however much is drawn from it, this one is shifted
+    /// by the fork alone.
+    #[must_use]
+    pub fn fork(&mut self, purpose: &str) -> Self {
+        let seed = self.0.random();
+        Self::keyed(seed, purpose, [self.0.random(), 0])
+    }
+
     /// Uniform in `[low, high)`.
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.0.random::<f64>()
@@ -141,6 +149,22 @@ mod tests {
         let state = rng.state();
         let next = rng.uniform(0.0, 1.0);
         assert_eq!(Rng::from(&state).uniform(0.0, 1.0), next);
+    }
+
+    #[test]
+    fn forks_differ_and_do_not_shift_what_they_come_from() {
+        let next = |n_draws: usize| {
+            let mut rng = Rng::new(3, "test");
+            let mut fork = rng.fork("a");
+            let drawn: Vec<usize> = (0..n_draws).map(|_| fork.below(usize::MAX)).collect();
+            (drawn.first().copied(), rng.below(usize::MAX))
+        };
+        assert_eq!(next(0).1, next(17).1);
+        assert_ne!(next(1).0, Some(next(1).1));
+        let mut rng = Rng::new(3, "test");
+        let first = |mut rng: Rng| rng.below(usize::MAX);
+        assert_ne!(first(rng.clone().fork("a")), first(rng.clone().fork("b")));
+        assert_ne!(first(rng.fork("a")), first(rng.fork("a")));
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file. Lists of others, with
 //!   the paths of their machines, are read by [`NoisyLabels::read_rerooted`].
 //! - [`Loader`] draws batches from a [`Source`]: decoded ahead by threads of its own, in an order that depends on the seed
-//!   alone, and from any place in any epoch.
+//!   alone, and from any place in any epoch. [`ImageSource`] gives images with labels, [`TwoCropSource`] two random views of
+//!   each image.
 //!
 //! All randomness comes from [`sconce_core::Rng`]: a seed gives the same bytes whatever the number of threads.
 //!
@@ -76,6 +77,7 @@ mod rows;
 mod source;
 mod split;
 mod transform;
+mod two_crop;
 
 pub use affect_net::{
     AFFECT_NET_CLASSES, AffectNetClasses, AffectNetConfig, AffectNetCounts, AffectNetCrop, AffectNetList,
@@ -107,3 +109,4 @@ pub use transform::{
     Normalize, OneOf, Pipeline, PixelTransform, RandomApply, RandomCrop, RandomErasing, RandomGrayscale,
     RandomResizedCrop, Resize, ResizeShorterSide, VerticalFlip,
 };
+pub use two_crop::{TwoCropBatch, TwoCropSource};

@@ -10,3 +10,4 @@ mod images;
 mod loader;
 mod raf_db;
 mod source;
+mod two_crop;
