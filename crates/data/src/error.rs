@@ -55,6 +55,18 @@ pub enum DataError {
         /// What would be right.
         expected: String,
     },
+    /// A record of a binary file is wrong.
+    #[error("{path}: record {record} is {found}, expected {expected}", path = path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// The record, counted from 0.
+        record: usize,
+        /// What stands there.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
     /// A label that no class has.
     #[error("{record}: label {found}, expected 0 to {}", classes.saturating_sub(1))]
     Label {

@@ -1,8 +1,8 @@
 //! Images, their labels, and the order in which a network sees them.
 //!
 //! - [`ImageDataset`] is a list of images with labels and names: from a folder ([`read_image_folder`]), from IDX files
-//!   ([`idx`], [`read_fashion_mnist`]), or from the binary itself (`fashion_mnist_subset` and `emoji_expressions`, with the
-//!   feature `embedded`). [`Image::read`] decodes PNG, JPEG, WebP, BMP and PNM files.
+//!   ([`idx`], [`read_fashion_mnist`]), from CIFAR's binary files ([`read_cifar10`], [`read_cifar100`]), or from the binary
+//!   itself (`fashion_mnist_subset` and `emoji_expressions`, with the feature `embedded`). [`Image::read`] decodes PNG, JPEG, WebP, BMP and PNM files.
 //! - Faces with expressions are read in the layouts that their authors publish: [`read_raf_db`]; [`read_fer_plus`] and
 //!   [`read_fer_plus_folders`], with a policy that makes one label of ten votes; [`read_affect_net`]. What a reader drops, it
 //!   counts; what it cannot use, it names by file and line.
@@ -52,6 +52,7 @@
 //! ```
 
 mod affect_net;
+mod cifar;
 mod dataset;
 #[cfg(feature = "embedded")]
 mod embedded;
@@ -83,6 +84,7 @@ pub use affect_net::{
     AFFECT_NET_CLASSES, AffectNetClasses, AffectNetConfig, AffectNetCounts, AffectNetCrop, AffectNetList,
     parse_affect_net, read_affect_net,
 };
+pub use cifar::{CIFAR10_CLASSES, parse_cifar10, parse_cifar100, read_cifar10, read_cifar100};
 pub use dataset::ImageDataset;
 #[cfg(feature = "embedded")]
 pub use embedded::fashion_mnist_subset;

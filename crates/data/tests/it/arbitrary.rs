@@ -5,7 +5,8 @@ use std::path::Path;
 use proptest::{collection::vec, prelude::*, sample::select};
 use sconce_data::{
     AffectNetClasses, AffectNetConfig, AffectNetCrop, FerPlusConfig, FerPlusLabel, FerPlusSplit, ImageDataset,
-    NoisyLabels, Split, Ties, idx, parse_affect_net, parse_fer_plus, parse_fer_plus_labels, parse_raf_db,
+    NoisyLabels, Split, Ties, idx, parse_affect_net, parse_cifar10, parse_cifar100, parse_fer_plus,
+    parse_fer_plus_labels, parse_raf_db,
 };
 
 /// Bytes that begin as real files do more often than by chance.
@@ -67,5 +68,11 @@ proptest! {
         }
         let _ = idx::parse_images(&bytes, path);
         let _ = idx::parse_labels(&bytes, path);
+        // As they are, and as the heads of records.
+        let records: Vec<u8> = bytes.iter().flat_map(|&head| [head; 3073]).collect();
+        for bytes in [&bytes, &records] {
+            let _ = parse_cifar10(bytes, path);
+            let _ = parse_cifar100(bytes, path);
+        }
     }
 }

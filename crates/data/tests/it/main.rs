@@ -3,6 +3,7 @@
 
 mod affect_net;
 mod arbitrary;
+mod cifar;
 #[cfg(feature = "embedded")]
 mod emoji;
 mod fer_plus;
