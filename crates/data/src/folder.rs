@@ -6,11 +6,13 @@ use crate::{DataError, ImageDataset, Result};
 
 const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "webp", "bmp", "ppm", "pgm", "pbm", "pnm"];
 
-/// Reads `root/CLASS/**/*.{png,jpg,jpeg,webp,bmp,ppm,pgm,pbm,pnm}` as torchvision's `ImageFolder`: classes are the sorted names of the folders, and
-/// samples follow in the sorted order of the classes, of the folders below them, and of the files there.
+/// Reads `root/CLASS/**/*.{png,jpg,jpeg,webp,bmp,ppm,pgm,pbm,pnm}` as torchvision's `ImageFolder`: classes are the sorted names
+/// of the folders, and samples follow in the sorted order of the classes, of the folders below them, and of the files there.
+/// ImageNet's `train` and `val` are such roots.
 ///
-/// Extensions are compared without case, other files are ignored, links are followed. Images are decoded when they are asked
-/// for. A sample's name is its path below `root`, with `/` between the parts.
+/// Extensions are compared without case, other files are ignored, links are followed. No file is opened: images are decoded
+/// when they are asked for, and the content hash is one of names and sizes. A sample's name is its path below `root`, with `/`
+/// between the parts.
 ///
 /// # Errors
 /// [`DataError::Io`], or [`DataError::Empty`] for a root without folders or a class without images.
@@ -23,8 +25,7 @@ pub fn read_image_folder(root: &Path) -> Result<ImageDataset> {
     let mut samples = Vec::new();
     for (label, class) in classes.iter().enumerate() {
         let before = samples.len();
-        for folder in walk(root, class)? {
-            let (_, mut files) = entries(&root.join(&folder))?;
+        for (folder, mut files) in walk(root, class)? {
             files.retain(|name| is_image(name));
             files.sort();
             samples.extend(files.into_iter().map(|name| (format!("{folder}/{name}"), label as u32)));
@@ -36,16 +37,16 @@ pub fn read_image_folder(root: &Path) -> Result<ImageDataset> {
     ImageDataset::from_files(root, classes, samples)
 }
 
-/// `folder` and every folder below it, as paths below `root`, sorted as text.
-fn walk(root: &Path, folder: &str) -> Result<Vec<String>> {
-    let mut found = vec![folder.to_owned()];
-    let mut next = 0;
-    while let Some(parent) = found.get(next).cloned() {
-        let (folders, _) = entries(&root.join(&parent))?;
-        found.extend(folders.into_iter().map(|name| format!("{parent}/{name}")));
-        next += 1;
+/// `folder` and every folder below it, as paths below `root`, sorted as text; each with its files, in no order.
+fn walk(root: &Path, folder: &str) -> Result<Vec<(String, Vec<String>)>> {
+    let mut found = Vec::new();
+    let mut next = vec![folder.to_owned()];
+    while let Some(parent) = next.pop() {
+        let (folders, files) = entries(&root.join(&parent))?;
+        next.extend(folders.into_iter().map(|name| format!("{parent}/{name}")));
+        found.push((parent, files));
     }
-    found.sort();
+    found.sort_unstable();
     Ok(found)
 }
 
@@ -53,8 +54,12 @@ fn walk(root: &Path, folder: &str) -> Result<Vec<String>> {
 fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
-        let path = entry.map_err(DataError::io(folder))?.path();
-        let names = if path.is_dir() { &mut folders } else { &mut files };
+        let entry = entry.map_err(DataError::io(folder))?;
+        let path = entry.path();
+        // The listing says what an entry is: of a million files only the links are looked at one by one.
+        let kind = entry.file_type().map_err(DataError::io(&path))?;
+        let is_folder = kind.is_dir() || (kind.is_symlink() && path.is_dir());
+        let names = if is_folder { &mut folders } else { &mut files };
         names.push(text(&path)?);
     }
     Ok((folders, files))
@@ -101,6 +106,19 @@ mod tests {
         assert_eq!(names, expected);
         assert_eq!(dataset.labels(), [0, 0, 1, 1, 1, 1]);
         assert_eq!(dataset.image(0).unwrap().data(), [5]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed() {
+        let root = tree(&["cat/a.png", "elsewhere/b.png"]);
+        let other = tree(&["dog/c.png"]);
+        std::os::unix::fs::symlink(other.path().join("dog"), root.path().join("dog")).unwrap();
+        std::os::unix::fs::symlink(other.path().join("dog/c.png"), root.path().join("cat/c.png")).unwrap();
+        let dataset = read_image_folder(root.path()).unwrap();
+        let names: Vec<&str> = (0..dataset.len()).map(|i| dataset.name(i)).collect();
+        assert_eq!(names, ["cat/a.png", "cat/c.png", "dog/c.png", "elsewhere/b.png"]);
+        assert_eq!(dataset.classes(), ["cat", "dog", "elsewhere"]);
     }
 
     #[test]

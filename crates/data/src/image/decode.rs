@@ -15,7 +15,10 @@ impl Image {
     ///
     /// The format is told from the bytes. Palettes are resolved, 16 bits are rounded to 8, other maxima of a PNM file are scaled
     /// to 255, and an alpha channel is dropped without compositing, as PIL's `convert("RGB")` does. Of an animation it is the
-    /// first frame. The orientation that a camera noted is not applied, as in torchvision.
+    /// first frame. A JPEG file in four colours becomes RGB as in PIL, from the inverted values that Adobe writes. The orientation
+    /// that a camera noted is not applied, as in torchvision.
+    ///
+    /// Pixels are PIL's; a JPEG file's differ by a few grey levels where luma and chroma become colours.
     ///
     /// # Errors
     /// [`DataError::Decode`] for anything else, and for a file that was cut off.

@@ -62,3 +62,15 @@ write("plain.pbm", b"P1\n# a comment\n5 3\n1 0 1 0 1\n00110\n1 1 1 1 0\n")
 write("plain.pgm", f"P2 4 2 255\n{text(pattern(4, 2, 1))}\n".encode())
 write("plain.ppm", f"P3\n3 2\n255\n{text(pattern(3, 2, 3))}\n".encode())
 write("maximum-100.pgm", f"P5 4 2 100\n".encode() + bytes([0, 1, 33, 50, 67, 99, 100, 12]))
+
+# JPEG: grey, halved colours, progressive, and the four colours of a printer, which Adobe writes inverted; as they are, and
+# (by the byte that says so) as luma and chroma beside black.
+cmyk = Image.frombytes("CMYK", (23, 17), bytes(v for y in range(17) for x in range(23) for v in (x * 11, y * 15, 255 - x * 5 - y * 7, x * 3 + y * 5)))
+save("gray.jpg", smooth.convert("L"), quality=95)
+save("halved.jpg", smooth, quality=95, subsampling=2)
+save("progressive.jpg", smooth, quality=95, subsampling=0, progressive=True)
+save("cmyk.jpg", cmyk, quality=95, subsampling=0)
+with open(os.path.join(out, "cmyk.jpg"), "rb") as file:
+    data = bytearray(file.read())
+data[data.index(b"Adobe") + 11] = 2
+write("ycck.jpg", bytes(data))

@@ -7,6 +7,7 @@ mod cifar;
 #[cfg(feature = "embedded")]
 mod emoji;
 mod fer_plus;
+mod image_net;
 mod images;
 mod loader;
 mod raf_db;
