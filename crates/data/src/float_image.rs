@@ -3,7 +3,7 @@
 mod blur;
 mod color;
 
-use sconce_core::{Device, Tensor};
+use sconce_core::{Device, Tensor, vectorised};
 
 pub(crate) use blur::check as check_blur;
 
@@ -70,20 +70,26 @@ impl From<&Image> for FloatImage {
     /// The pixels, divided by 255, as torchvision's `ToTensor`.
     fn from(image: &Image) -> Self {
         let (channels, height, width) = (image.channels(), image.height(), image.width());
-        let unit = |value: u8| f32::from(value) / 255.0;
-        let mut data = vec![0.0; image.data().len()];
-        if channels == 3 {
-            let (r, rest) = data.split_at_mut(height * width);
-            let (g, b) = rest.split_at_mut(height * width);
-            let planes = r.iter_mut().zip(g).zip(b);
-            for (&[red, green, blue], ((r, g), b)) in image.data().as_chunks().0.iter().zip(planes) {
-                (*r, *g, *b) = (unit(red), unit(green), unit(blue));
-            }
-        } else {
-            data.iter_mut().zip(image.data()).for_each(|(to, &value)| *to = unit(value));
-        }
+        let mut data = Vec::with_capacity(image.data().len());
+        vectorised(
+            #[inline(always)]
+            || match channels {
+                3 => {
+                    let pixels = image.data().as_chunks::<3>().0;
+                    data.extend(pixels.iter().map(|p| unit(p[0])));
+                    data.extend(pixels.iter().map(|p| unit(p[1])));
+                    data.extend(pixels.iter().map(|p| unit(p[2])));
+                }
+                _ => data.extend(image.data().iter().map(|&value| unit(value))),
+            },
+        );
         Self { channels, height, width, data }
     }
+}
+
+#[inline(always)]
+fn unit(value: u8) -> f32 {
+    f32::from(value) / 255.0
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From [0, 1] to mean 0 and variance 1.
 
+use sconce_core::vectorised;
 use serde::{Deserialize, Serialize};
 
 use crate::{DataError, FloatImage, Result};
@@ -33,7 +34,10 @@ impl Normalize {
         }
         let planes = image.data_mut().chunks_exact_mut(height * width);
         for (plane, (mean, std)) in planes.zip(self.mean.iter().zip(&self.std)) {
-            plane.iter_mut().for_each(|value| *value = (*value - mean) / std);
+            vectorised(
+                #[inline(always)]
+                || plane.iter_mut().for_each(|value| *value = (*value - mean) / std),
+            );
         }
         Ok(())
     }
