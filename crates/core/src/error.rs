@@ -43,6 +43,16 @@ pub enum Error {
         /// What is missing, unexpected or misshapen.
         report: Box<crate::LoadReport>,
     },
+    /// Of the processes that train together, one is gone or does something else.
+    #[error("rank {rank} of {size} {what}")]
+    Rank {
+        /// Which.
+        rank: usize,
+        /// Their number.
+        size: usize,
+        /// What became of it.
+        what: String,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {

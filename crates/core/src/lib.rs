@@ -24,6 +24,7 @@
 pub mod allocator;
 mod backward;
 mod batches;
+pub mod communicator;
 mod cpu;
 mod error;
 mod exp;
@@ -40,6 +41,7 @@ pub mod testing;
 pub use backward::backward;
 pub use batches::{Batches, Position};
 pub use candle_core::{DType, Device, Shape, Tensor, Var, backprop::GradStore};
+pub use communicator::Communicator;
 pub use cpu::vectorised;
 pub use error::{Error, Result};
 pub use init::{Distribution, Fan, Init};

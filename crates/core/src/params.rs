@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{DType, Device, Error, Init, Result, Rng, Shape, Tensor, Var, files};
+use crate::{Communicator, DType, Device, Error, Init, Result, Rng, Shape, Tensor, Var, communicator, files};
 
 /// The parameters and buffers of a model, ordered by name.
 ///
@@ -31,6 +31,7 @@ pub struct Params {
     seed: u64,
     dtype: DType,
     device: Device,
+    communicator: Arc<dyn Communicator>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ struct Entry {
 enum Kind {
     Parameter,
     Buffer,
+    /// A buffer that a layer fills with what it sees of a batch.
+    Statistic,
 }
 
 /// A place in the tree of names, from which a layer takes its parameters.
@@ -56,7 +59,14 @@ pub struct Scope {
 impl Params {
     /// An empty store whose parameters will be of `dtype`, on `device`, drawn from `seed`.
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Self {
-        Self { entries: Arc::default(), seed, dtype, device: device.clone() }
+        Self { entries: Arc::default(), seed, dtype, device: device.clone(), communicator: communicator::alone() }
+    }
+
+    /// The same store for a model that is trained by several ranks together, of which `communicator` tells: layers ask it
+    /// where they need what other ranks see.
+    #[must_use]
+    pub fn with_communicator(self, communicator: Arc<dyn Communicator>) -> Self {
+        Self { communicator, ..self }
     }
 
     /// The root scope of a model to be created. A name that is taken is an error.
@@ -79,6 +89,11 @@ impl Params {
         self.dtype
     }
 
+    /// The ranks that train the model.
+    pub fn communicator(&self) -> &Arc<dyn Communicator> {
+        &self.communicator
+    }
+
     /// All names, parameters' and buffers', sorted.
     pub fn names(&self) -> Vec<String> {
         self.lock().keys().cloned().collect()
@@ -86,8 +101,17 @@ impl Params {
 
     /// What an optimiser updates: name and variable, sorted by name.
     pub fn trainable(&self) -> Vec<(String, Var)> {
-        let entries = self.lock();
-        entries.iter().filter(|(_, e)| e.kind == Kind::Parameter).map(|(n, e)| (n.clone(), e.var.clone())).collect()
+        self.of_kind(Kind::Parameter)
+    }
+
+    /// The buffers that layers fill with what they see of batches ([`Scope::statistic`]), so that ranks have others: name and
+    /// variable, sorted by name.
+    pub fn statistics(&self) -> Vec<(String, Var)> {
+        self.of_kind(Kind::Statistic)
+    }
+
+    fn of_kind(&self, kind: Kind) -> Vec<(String, Var)> {
+        self.lock().iter().filter(|(_, e)| e.kind == kind).map(|(n, e)| (n.clone(), e.var.clone())).collect()
     }
 
     /// Every tensor by name, detached; they share this store's memory and see later updates.
@@ -187,9 +211,27 @@ impl Scope {
     /// # Errors
     /// As [`Scope::param`].
     pub fn buffer(&self, name: &str, shape: impl Into<Shape>, value: f64, dtype: DType) -> Result<Tensor> {
-        self.entry(name, shape.into(), Kind::Buffer, |_, shape, params| {
+        self.filled(name, shape.into(), Kind::Buffer, (value, dtype))
+    }
+
+    /// A buffer of the parameters' type that a layer fills with what it sees of batches, as the running mean of a batch
+    /// normalisation. Of ranks that train together each sees its own samples; who trains them takes the mean of theirs.
+    ///
+    /// # Errors
+    /// As [`Scope::param`].
+    pub fn statistic(&self, name: &str, shape: impl Into<Shape>, value: f64) -> Result<Tensor> {
+        self.filled(name, shape.into(), Kind::Statistic, (value, self.dtype()))
+    }
+
+    fn filled(&self, name: &str, shape: Shape, kind: Kind, (value, dtype): (f64, DType)) -> Result<Tensor> {
+        self.entry(name, shape, kind, |_, shape, params| {
             Ok(Tensor::full(value, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(&params.device)?)
         })
+    }
+
+    /// The ranks that train the model.
+    pub fn communicator(&self) -> &Arc<dyn Communicator> {
+        &self.params.communicator
     }
 
     /// The type of the parameters.
@@ -228,7 +270,7 @@ impl Scope {
                 let var = Var::from_tensor(&create(&path, shape, &self.params)?)?;
                 let tensor = match kind {
                     Kind::Parameter => var.as_tensor().clone(),
-                    Kind::Buffer => var.as_detached_tensor(),
+                    Kind::Buffer | Kind::Statistic => var.as_detached_tensor(),
                 };
                 entries.insert(path, Entry { var, kind });
                 Ok(tensor)

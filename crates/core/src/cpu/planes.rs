@@ -34,6 +34,16 @@ impl Planes {
         (0..self.channels).into_par_iter().map(sum).collect()
     }
 
+    /// What `f` gives for every channel, in parallel.
+    pub(crate) fn map<R: Send>(&self, f: impl Fn(usize) -> R + Sync) -> Vec<R> {
+        (0..self.channels).into_par_iter().with_min_len(self.together()).map(&f).collect()
+    }
+
+    /// Channels that are a task.
+    fn together(&self) -> usize {
+        (TASK / (self.n * self.plane)).max(1)
+    }
+
     /// Runs `f` for every channel, in parallel, and returns the `O` tensors that it writes and what it gives.
     pub(crate) fn build<T: Real, R: Send, const O: usize>(
         &self,
@@ -42,10 +52,9 @@ impl Planes {
         let len = self.n * self.channels * self.plane;
         let mut values: [Vec<T>; O] = std::array::from_fn(|_| Vec::with_capacity(len));
         let outputs = values.each_mut().map(|v| Target::uninit(&mut v.spare_capacity_mut()[..len], self.plane));
-        let together = (TASK / (self.n * self.plane)).max(1);
         let results = (0..self.channels)
             .into_par_iter()
-            .with_min_len(together)
+            .with_min_len(self.together())
             .map(|channel| f(channel, Writer { pieces: self.of(channel), outputs }).1)
             .collect();
         // SAFETY: each channel has written all of its planes: nothing else gives a `Written`.

@@ -1,17 +1,19 @@
 //! Batch normalisation layer.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout};
 use serde::{Deserialize, Serialize};
 
 use super::Mode;
 use crate::{
-    Init, Result, Scope, Tensor,
+    Communicator, Init, Result, Scope, Tensor,
     ops::{self, Activation, BatchNormParams, FrozenBatchNorm, RunningStats, Statistics},
 };
 
 /// Where a [`BatchNorm2d`] takes its statistics from when training; in evaluation they are always the running ones.
 ///
-/// A configuration has `"learning"`, `"frozen"` or `{ split = { splits = 8 } }`.
+/// A configuration has `"learning"`, `"frozen"`, `"sync"` or `{ split = { splits = 8 } }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BatchNormKind {
@@ -20,10 +22,13 @@ pub enum BatchNormKind {
     Learning,
     /// The running statistics, which stay as they are; weight and bias get no gradient: detectors' frozen batch norm.
     Frozen,
+    /// The batches of all ranks that train the model together: one rank's numbers, whatever their number. By itself a rank
+    /// does what [`BatchNormKind::Learning`] does.
+    Sync,
     /// Parts of the batch, each normalised by itself, as if as many devices had trained side by side: sample n is in part n
     /// modulo `splits`. MoCo's recipe for one device counts on it, lest a batch's statistics tell what belongs together.
     Split {
-        /// The number of parts, which divides every batch.
+        /// The number of parts, which divides every batch; where several ranks train, every rank's share of it.
         splits: usize,
     },
 }
@@ -38,6 +43,7 @@ pub struct BatchNorm2d {
     running_var: Tensor,
     num_batches_tracked: Tensor,
     kind: BatchNormKind,
+    communicator: Arc<dyn Communicator>,
 }
 
 const MOMENTUM: f64 = 0.1;
@@ -57,14 +63,14 @@ impl BatchNorm2d {
     /// # Errors
     /// As [`Scope::param`].
     pub fn with_weight(scope: &Scope, channels: usize, weight: Init) -> Result<Self> {
-        let dtype = scope.dtype();
         Ok(Self {
             weight: scope.param("weight", channels, weight)?,
             bias: scope.param("bias", channels, Init::ZEROS)?,
-            running_mean: scope.buffer("running_mean", channels, 0.0, dtype)?,
-            running_var: scope.buffer("running_var", channels, 1.0, dtype)?,
+            running_mean: scope.statistic("running_mean", channels, 0.0)?,
+            running_var: scope.statistic("running_var", channels, 1.0)?,
             num_batches_tracked: scope.buffer("num_batches_tracked", (), 0.0, DType::I64)?,
             kind: BatchNormKind::Learning,
+            communicator: scope.communicator().clone(),
         })
     }
 
@@ -111,6 +117,7 @@ impl BatchNorm2d {
         let running = RunningStats { mean: running_mean, var: running_var, momentum: MOMENTUM };
         let statistics = match self.kind {
             BatchNormKind::Learning | BatchNormKind::Frozen => Statistics::Batch,
+            BatchNormKind::Sync => Statistics::Ranks(self.communicator.clone()),
             BatchNormKind::Split { splits } => Statistics::Splits(splits),
         };
         let y =

@@ -119,6 +119,7 @@ fn the_kind_of_a_batch_norm_is_a_word_or_a_number_of_splits() {
     for (kind, text) in [
         (BatchNormKind::Learning, "\"learning\""),
         (BatchNormKind::Frozen, "\"frozen\""),
+        (BatchNormKind::Sync, "\"sync\""),
         (BatchNormKind::Split { splits: 8 }, "{\"split\":{\"splits\":8}}"),
     ] {
         assert_eq!(serde_json::to_string(&kind).unwrap(), text);

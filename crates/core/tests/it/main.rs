@@ -7,6 +7,7 @@ mod losses;
 mod normalisation;
 mod operations;
 mod params;
+mod ranks;
 mod regions;
 mod sampling;
 

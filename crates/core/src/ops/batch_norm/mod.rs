@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    Error, Result,
+    Communicator, Error, Result,
     cpu::{
         Real,
         formula::{long_sums, lost_by_rounding, mean_and_variance},
@@ -13,10 +13,14 @@ use crate::{
     },
     node::{Keep, apply3},
 };
-use candle_core::{CpuStorage, CustomOp3, InplaceOp1, Layout, Shape, Tensor, WithDType, backend::BackendStorage as _};
+use candle_core::{CpuStorage, CustomOp3, Layout, Shape, Tensor, WithDType, backend::BackendStorage as _};
 
 mod formulas;
+mod parts;
+mod ranks;
+mod running;
 
+use self::{parts::Parts, running::Blend};
 pub(super) use formulas::Channel;
 use formulas::{Gradient, GradientAdd, Means, Output, OutputAdd, Terms, TermsAdd, inv_std};
 
@@ -46,7 +50,7 @@ pub struct RunningStats<'a> {
 }
 
 /// Whose values [`batch_norm_train`] takes its statistics of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Statistics {
     /// All samples of the batch.
     #[default]
@@ -54,10 +58,13 @@ pub enum Statistics {
     /// As many parts of the batch, each normalised by itself: sample n is in part n modulo their number. So one process
     /// computes what as many do without telling each other, which contrastive methods count on (He et al., 2020, §3.3).
     Splits(usize),
+    /// All samples of the batches of all ranks. The gradients of weight and bias are of a rank's own samples, as PyTorch's
+    /// are: who trains the ranks adds them up.
+    Ranks(Arc<dyn Communicator>),
 }
 
 /// How [`batch_norm_train`] normalises.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct BatchNormParams {
     /// What is added to a variance.
     pub eps: f64,
@@ -84,7 +91,7 @@ impl Default for BatchNormParams {
 ///
 /// # Errors
 /// [`Error::Argument`] if the shapes do not fit, the batch has no such parts, or a channel of one has fewer than two values,
-/// which have no variance.
+/// which have no variance; with several ranks also [`Error::Rank`].
 pub fn batch_norm_train(
     x: &Tensor,
     weight: &Tensor,
@@ -94,16 +101,23 @@ pub fn batch_norm_train(
     activation: Activation<'_>,
 ) -> Result<Tensor> {
     let planes = planes(x, &[weight, bias, running.mean, running.var])?;
-    let parts = Parts::new(planes, params.statistics)?;
-    let per_channel = parts.planes.n * planes.plane;
-    if per_channel < 2 {
+    let parts = Parts::new(planes, &params.statistics)?;
+    let x = x.contiguous()?;
+    let (ranks, stats) = match &params.statistics {
+        Statistics::Ranks(ranks) if !ranks.is_alone() => {
+            (Some(ranks.clone()), OnceLock::from(ranks::stats(&**ranks, &x, planes)?))
+        }
+        _ => (None, OnceLock::new()),
+    };
+    let count = stats.get().map_or(parts.count(), |stats: &Stats| stats.count);
+    if count < 2.0 {
         return Err(Error::argument(NAME, "x", x.dims(), "more than one value per channel when training"));
     }
-    let stats = Arc::new(OnceLock::new());
-    let y = BatchNorm { parts, eps: params.eps, relu: false, batch_stats: true, stats: stats.clone() }
-        .apply(x, weight, bias, activation)?;
+    let stats = Arc::new(stats);
+    let y = BatchNorm { parts, eps: params.eps, relu: false, batch_stats: true, ranks, stats: stats.clone() }
+        .apply(&x, weight, bias, activation)?;
     if let Some(stats) = stats.get() {
-        let n = per_channel as f64;
+        let n = stats.count;
         let update = |tensor: &Tensor, values: Vec<f64>| {
             tensor.inplace_op1(&Blend { momentum: running.momentum, values: parts.means(&values) })
         };
@@ -132,51 +146,9 @@ pub fn batch_norm_eval(
 ) -> Result<Tensor> {
     let planes = planes(x, &[weight, bias, mean, var])?;
     let host = |t: &Tensor| t.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
-    let stats = Arc::new(OnceLock::from(Stats { mean: host(mean)?, var: host(var)? }));
     let parts = Parts { planes, channels: planes.channels };
-    BatchNorm { parts, eps, relu: false, batch_stats: false, stats }.apply(x, weight, bias, activation)
-}
-
-/// The batch in parts that are normalised by themselves.
-///
-/// Part s of S has the samples n ≡ s (mod S), so that `(N, C, plane)` in memory is `(N/S, S·C, plane)`: a part's channel is a
-/// channel like others, which shares weight and bias with the same channel of the other parts.
-#[derive(Clone, Copy)]
-struct Parts {
-    planes: Planes,
-    /// C.
-    channels: usize,
-}
-
-impl Parts {
-    fn new(planes: Planes, statistics: Statistics) -> Result<Self> {
-        let Planes { n, channels, plane } = planes;
-        let splits = match statistics {
-            Statistics::Batch => 1,
-            Statistics::Splits(splits) => splits,
-        };
-        if splits == 0 || n % splits != 0 {
-            let expected = format!("a divisor of the {n} samples of the batch");
-            return Err(Error::argument(NAME, "the number of splits", splits, expected));
-        }
-        Ok(Self { planes: Planes { n: n / splits, channels: splits * channels, plane }, channels })
-    }
-
-    /// Of values of each part's channels, the mean over the parts.
-    fn means(&self, values: &[f64]) -> Vec<f64> {
-        let n_parts = (values.len() / self.channels) as f64;
-        self.sums(values.iter().map(|&v| [v])).into_iter().map(|[sum]| sum / n_parts).collect()
-    }
-
-    /// Of values of each part's channels, the sum over the parts, in their order.
-    fn sums<const N: usize>(&self, values: impl IntoIterator<Item = [f64; N]>) -> Vec<[f64; N]> {
-        let mut values = values.into_iter();
-        let mut sums: Vec<_> = values.by_ref().take(self.channels).collect();
-        for (i, value) in values.enumerate() {
-            sums[i % self.channels].iter_mut().zip(value).for_each(|(sum, v)| *sum += v);
-        }
-        sums
-    }
+    let stats = Arc::new(OnceLock::from(Stats { mean: host(mean)?, var: host(var)?, count: parts.count() }));
+    BatchNorm { parts, eps, relu: false, batch_stats: false, ranks: None, stats }.apply(x, weight, bias, activation)
 }
 
 /// Mean and biased variance of each channel of each part.
@@ -184,6 +156,8 @@ impl Parts {
 struct Stats {
     mean: Vec<f64>,
     var: Vec<f64>,
+    /// The values of each channel that they are of.
+    count: f64,
 }
 
 /// The sizes of `x`, whose `per_channel` tensors have its channels.
@@ -202,12 +176,29 @@ fn planes(x: &Tensor, per_channel: &[&Tensor]) -> Result<Planes> {
     Ok(Planes { n, channels, plane: rest.iter().product() })
 }
 
+/// Of a channel, with `g` the gradient of the normalised output: the sums of `g` and of `g · (x − mean)`.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// Over this rank's batch.
+    own: [f64; 2],
+    /// Over all that the statistics are of.
+    shared: [f64; 2],
+}
+
+impl Sums {
+    fn own(sums: [f64; 2]) -> Self {
+        Self { own: sums, shared: sums }
+    }
+}
+
 struct BatchNorm {
     parts: Parts,
     eps: f64,
     relu: bool,
     /// Whether the statistics are the batch's own, so that gradients pass through them.
     batch_stats: bool,
+    /// The ranks whose batches they are of, if those are several.
+    ranks: Option<Arc<dyn Communicator>>,
     stats: Arc<OnceLock<Stats>>,
 }
 
@@ -227,10 +218,6 @@ impl BatchNorm {
         Ok(apply3([&x, &affine, &residual.contiguous()?], Keep::FirstAndOutput, Residual(self))?)
     }
 
-    fn per_channel(&self) -> f64 {
-        (self.parts.planes.n * self.parts.planes.plane) as f64
-    }
-
     fn forward<T: Real>(&self, x: &[T], weight: &[T], bias: &[T], residual: Option<&[T]>) -> Vec<T> {
         let given = self.stats.get();
         let Parts { planes, channels } = self.parts;
@@ -246,7 +233,7 @@ impl BatchNorm {
         });
         self.stats.get_or_init(|| {
             let (mean, var) = stats.into_iter().unzip();
-            Stats { mean, var }
+            Stats { mean, var, count: self.parts.count() }
         });
         y
     }
@@ -264,9 +251,11 @@ impl BatchNorm {
     ) -> candle_core::Result<[Vec<T>; 3]> {
         let stats = self.known_stats()?;
         let planes = self.parts.planes;
+        let sums = |c, channel| long_sums(planes.of(c), [x, grad], Terms::<T, RELU>(channel));
+        let shared = self.shared_sums(|c| sums(c, self.channel(stats, c, (weight, bias))))?;
         let ([gx], sums) = planes.build(|c, gx| {
             let channel = self.channel(stats, c, (weight, bias));
-            let sums = long_sums(planes.of(c), [x, grad], Terms::<T, RELU>(channel));
+            let sums = shared.as_ref().map_or_else(|| Sums::own(sums(c, channel)), |shared| shared[c]);
             let (of_affine, means) = self.means(stats, c, sums);
             (gx.write([x, grad], Gradient::<T, RELU>(channel, means)), of_affine)
         });
@@ -284,9 +273,11 @@ impl BatchNorm {
     ) -> candle_core::Result<[Vec<T>; 3]> {
         let stats = self.known_stats()?;
         let (affine, planes) = (affine.split_at(self.parts.channels), self.parts.planes);
+        let sums = |c, channel| long_sums(planes.of(c), [x, y, grad], TermsAdd(channel));
+        let shared = self.shared_sums(|c| sums(c, self.channel(stats, c, affine)))?;
         let ([gx, gr], sums) = planes.build(|c, outputs| {
             let channel = self.channel(stats, c, affine);
-            let sums = long_sums(planes.of(c), [x, y, grad], TermsAdd(channel));
+            let sums = shared.as_ref().map_or_else(|| Sums::own(sums(c, channel)), |shared| shared[c]);
             let (of_affine, means) = self.means(stats, c, sums);
             (outputs.write([x, y, grad], GradientAdd(channel, means)), of_affine)
         });
@@ -302,6 +293,13 @@ impl BatchNorm {
         }
     }
 
+    /// The sums of each channel over all ranks, where the statistics are theirs: no rank's gradients can be written before it
+    /// knows those of the others. Else they are best taken while a channel is at hand.
+    fn shared_sums(&self, own: impl Fn(usize) -> [f64; 2] + Sync) -> candle_core::Result<Option<Vec<Sums>>> {
+        let Some(ranks) = &self.ranks else { return Ok(None) };
+        Ok(Some(ranks::sums(&**ranks, self.parts.planes.map(own))?))
+    }
+
     fn channel<T: Real>(&self, stats: &Stats, c: usize, (weight, bias): (&[T], &[T])) -> Channel<T> {
         let affine = c % self.parts.channels;
         Channel::new((stats.mean[c], stats.var[c]), self.eps, (weight[affine], bias[affine]))
@@ -312,15 +310,15 @@ impl BatchNorm {
         self.parts.sums(of_parts).into_iter().map(|[gw, gb]| (T::from_f64(gw), T::from_f64(gb))).unzip()
     }
 
-    /// Of channel `c`, whose sums of `g` and of `g · (x − mean)` are given: the gradients of weight and bias, and the means.
-    fn means<T: Real>(&self, stats: &Stats, c: usize, [sum, dot]: [f64; 2]) -> ([f64; 2], Means<T>) {
-        let (n, inv_std) = (self.per_channel(), inv_std(stats.var[c], self.eps));
+    /// Of channel `c` with these sums: the gradients of weight and bias, and the means.
+    fn means<T: Real>(&self, stats: &Stats, c: usize, sums: Sums) -> ([f64; 2], Means<T>) {
+        let (n, inv_std) = (stats.count, inv_std(stats.var[c], self.eps));
         let rest = lost_by_rounding::<T>(stats.mean[c]);
-        let dot = (dot - rest * sum) * inv_std;
-        let slope = dot * inv_std / n;
-        let (grad, slope) = if self.batch_stats { (sum / n - rest * slope, slope) } else { (0.0, 0.0) };
+        let of_normalised = |[sum, dot]: [f64; 2]| (dot - rest * sum) * inv_std;
+        let slope = of_normalised(sums.shared) * inv_std / n;
+        let (grad, slope) = if self.batch_stats { (sums.shared[0] / n - rest * slope, slope) } else { (0.0, 0.0) };
         let means = Means { grad: T::from_f64(grad), slope: T::from_f64(slope) };
-        ([dot, sum], means)
+        ([of_normalised(sums.own), sums.own[0]], means)
     }
 }
 
@@ -402,36 +400,5 @@ impl CustomOp3 for Residual {
             let [gx, ga, gr] = self.0.backward_residual::<T>(xs, affines, ys, gs)?;
             Ok((gradient_if_tracked(x, gx)?, gradient_if_tracked(affine, ga)?, gradient_if_tracked(residual, gr)?))
         })
-    }
-}
-
-/// `t = (1 − momentum) · t + momentum · values`.
-struct Blend {
-    momentum: f64,
-    values: Vec<f64>,
-}
-
-impl InplaceOp1 for Blend {
-    fn name(&self) -> &'static str {
-        "running-statistics"
-    }
-
-    fn cpu_fwd(&self, s: &mut CpuStorage, l: &Layout) -> candle_core::Result<()> {
-        fn blend<T: Real>(t: &mut [T], op: &Blend) {
-            for (t, &v) in t.iter_mut().zip(&op.values) {
-                *t = T::from_f64((1.0 - op.momentum) * t.to_f64() + op.momentum * v);
-            }
-        }
-        let Some((start, end)) = l.contiguous_offsets() else {
-            candle_core::bail!("{}: the running statistics are not contiguous", self.name());
-        };
-        match s {
-            CpuStorage::F32(t) => blend(&mut t[start..end], self),
-            CpuStorage::F64(t) => blend(&mut t[start..end], self),
-            other => {
-                return Err(crate::cpu::unsupported(self.name(), other.dtype()));
-            }
-        }
-        Ok(())
     }
 }
