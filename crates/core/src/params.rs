@@ -79,6 +79,11 @@ impl Params {
         Scope { params: self.clone(), prefix: String::new(), detached: true }
     }
 
+    /// The seed that parameters are drawn from.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// The device of all parameters.
     pub fn device(&self) -> &Device {
         &self.device

@@ -53,6 +53,7 @@
 
 mod affect_net;
 mod cifar;
+mod contact_sheet;
 mod dataset;
 #[cfg(feature = "embedded")]
 mod embedded;
@@ -85,6 +86,7 @@ pub use affect_net::{
     parse_affect_net, read_affect_net,
 };
 pub use cifar::{CIFAR10_CLASSES, parse_cifar10, parse_cifar100, read_cifar10, read_cifar100};
+pub use contact_sheet::ContactSheet;
 pub use dataset::ImageDataset;
 #[cfg(feature = "embedded")]
 pub use embedded::fashion_mnist_subset;

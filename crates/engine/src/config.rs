@@ -62,7 +62,11 @@ where
     for set in sets {
         let (path, value) = assignment(set)?;
         match value {
-            Some(value) => insert(&mut overlay, &path, value),
+            Some(value) => {
+                // The last one counts.
+                removed.retain(|earlier| *earlier != path);
+                insert(&mut overlay, &path, value);
+            }
             None => removed.push(path),
         }
     }

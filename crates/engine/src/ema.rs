@@ -56,13 +56,7 @@ impl Ema {
     /// [`EngineError::Core`] or [`EngineError::Candle`] if `source` has changed its shape.
     pub fn update(&mut self, source: &Params) -> Result<()> {
         for (average, value) in &self.averaged {
-            let on_cpu = average.device().is_cpu() && matches!(average.dtype(), DType::F32 | DType::F64);
-            if on_cpu {
-                average.as_tensor().inplace_op2(value.as_tensor(), &Average { decay: self.decay })?;
-            } else {
-                let value = value.as_detached_tensor();
-                average.set(&((average.as_detached_tensor() * self.decay)? + (value * (1.0 - self.decay))?)?)?;
-            }
+            blend(average, value, self.decay)?;
         }
         let averaged =
             self.params.trainable().into_iter().map(|(name, _)| name).collect::<std::collections::BTreeSet<_>>();
@@ -73,8 +67,23 @@ impl Ema {
     }
 }
 
+/// `average ← keep · average + (1 − keep) · value`, on the CPU in place: a step of an exponential moving average.
+///
+/// # Errors
+/// [`EngineError::Candle`] if the shapes or types differ.
+pub fn blend(average: &Var, value: &Var, keep: f64) -> Result<()> {
+    let on_cpu = average.device().is_cpu() && matches!(average.dtype(), DType::F32 | DType::F64);
+    if on_cpu {
+        average.as_tensor().inplace_op2(value.as_tensor(), &Average { keep })?;
+    } else {
+        let value = value.as_detached_tensor();
+        average.set(&((average.as_detached_tensor() * keep)? + (value * (1.0 - keep))?)?)?;
+    }
+    Ok(())
+}
+
 struct Average {
-    decay: f64,
+    keep: f64,
 }
 
 impl InplaceOp2 for Average {
@@ -86,13 +95,16 @@ impl InplaceOp2 for Average {
         let (Some((d0, d1)), Some((s0, s1))) = (dl.contiguous_offsets(), sl.contiguous_offsets()) else {
             candle_core::bail!("ema: parameters must be contiguous");
         };
+        if d1 - d0 != s1 - s0 {
+            candle_core::bail!("ema: {} values, expected {}", s1 - s0, d1 - d0);
+        }
         match (dst, src) {
             (CpuStorage::F32(d), CpuStorage::F32(s)) => {
-                let (keep, take) = (self.decay as f32, (1.0 - self.decay) as f32);
+                let (keep, take) = (self.keep as f32, (1.0 - self.keep) as f32);
                 average(&mut d[d0..d1], &s[s0..s1], |d, s| keep * d + take * s);
             }
             (CpuStorage::F64(d), CpuStorage::F64(s)) => {
-                let (keep, take) = (self.decay, 1.0 - self.decay);
+                let (keep, take) = (self.keep, 1.0 - self.keep);
                 average(&mut d[d0..d1], &s[s0..s1], |d, s| keep * d + take * s);
             }
             _ => candle_core::bail!("ema: parameters must be f32 or f64"),

@@ -94,7 +94,7 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointState, Stateful, Window};
 pub use clip::{clip_coefficient, global_norm};
-pub use ema::Ema;
+pub use ema::{Ema, blend};
 pub use error::{EngineError, Result, Source};
 pub use log::{Metrics, Record};
 pub use loss::Loss;

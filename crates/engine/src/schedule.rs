@@ -52,10 +52,13 @@ pub enum Decay {
         /// The factor from one unit to the next.
         gamma: f64,
     },
-    /// `r + (1 − r) · (1 + cos(π t / T)) / 2`, as `CosineAnnealingLR` with `eta_min = r · base`.
+    /// `r + (1 − r) · (1 + cos(π (t + offset) / T)) / 2`, as `CosineAnnealingLR` with `eta_min = r · base`.
     Cosine {
         /// `r`: the final rate as a part of the base rate.
         final_ratio: f64,
+        /// Where `t` begins: 1 for recipes that count epochs from 1, whose last one has the final rate.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        offset: usize,
     },
     /// `(1 − t / T)^power`, as `PolynomialLR`.
     Polynomial {
@@ -130,6 +133,9 @@ impl Clock {
 impl ScheduleConfig {
     /// The base rate, always.
     pub const CONSTANT: Self = Self { decay: Decay::Constant, unit: Unit::Epoch, warmup: Warmup::None };
+    /// From the base rate to 0 along a cosine, step by step.
+    pub const COSINE: Self =
+        Self { decay: Decay::Cosine { final_ratio: 0.0, offset: 0 }, unit: Unit::Step, warmup: Warmup::None };
 
     /// The rate of the update after `clock.step` others.
     pub fn lr(&self, base: f64, clock: Clock) -> f64 {
@@ -161,7 +167,7 @@ impl ScheduleConfig {
                 positive("decay.gamma", *gamma)
             }
             Decay::Exponential { gamma } => positive("decay.gamma", *gamma),
-            Decay::Cosine { final_ratio } => ratio("decay.final_ratio", *final_ratio),
+            Decay::Cosine { final_ratio, .. } => ratio("decay.final_ratio", *final_ratio),
             Decay::Polynomial { power } => positive("decay.power", *power),
         }?;
         match self.warmup {
@@ -172,18 +178,23 @@ impl ScheduleConfig {
     }
 }
 
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 impl Decay {
     fn factor(&self, t: usize, end: usize) -> f64 {
-        let progress = t.min(end) as f64 / end.max(1) as f64;
+        let part = |t: usize| t.min(end) as f64 / end.max(1) as f64;
         match self {
             Self::Constant => 1.0,
             Self::Step { every, gamma } => gamma.powf((t / every.max(&1)) as f64),
             Self::MultiStep { milestones, gamma } => gamma.powf(milestones.iter().filter(|&&m| m <= t).count() as f64),
             Self::Exponential { gamma } => gamma.powf(t as f64),
-            Self::Cosine { final_ratio } => {
-                final_ratio + (1.0 - final_ratio) * (1.0 + (std::f64::consts::PI * progress).cos()) / 2.0
+            Self::Cosine { final_ratio, offset } => {
+                let angle = std::f64::consts::PI * part(t.saturating_add(*offset));
+                final_ratio + (1.0 - final_ratio) * (1.0 + angle.cos()) / 2.0
             }
-            Self::Polynomial { power } => (1.0 - progress).powf(*power),
+            Self::Polynomial { power } => (1.0 - part(t)).powf(*power),
         }
     }
 }
@@ -238,8 +249,10 @@ mod tests {
     #[test]
     fn cosine_and_polynomial_fall_to_their_ends() {
         let s = std::f64::consts::FRAC_1_SQRT_2;
-        let cosine = by_epoch(Decay::Cosine { final_ratio: 0.1 }, 4);
+        let cosine = by_epoch(Decay::Cosine { final_ratio: 0.1, offset: 0 }, 4);
         assert_close(&cosine, &[1.0, 0.1 + 0.45 * (1.0 + s), 0.55, 0.1 + 0.45 * (1.0 - s)]);
+        let from_1 = by_epoch(Decay::Cosine { final_ratio: 0.0, offset: 1 }, 4);
+        assert_close(&from_1, &[0.5 * (1.0 + s), 0.5, 0.5 * (1.0 - s), 0.0]);
         assert_close(&by_epoch(Decay::Polynomial { power: 2.0 }, 4), &[1.0, 0.5625, 0.25, 0.0625]);
     }
 
@@ -275,7 +288,7 @@ mod tests {
             (schedule(Decay::Step { every: 0, gamma: 0.1 }, Warmup::None), "s.decay.every"),
             (schedule(Decay::MultiStep { milestones: vec![3, 1], gamma: 0.1 }, Warmup::None), "s.decay.milestones"),
             (schedule(Decay::Exponential { gamma: f64::NAN }, Warmup::None), "s.decay.gamma"),
-            (schedule(Decay::Cosine { final_ratio: -0.1 }, Warmup::None), "s.decay.final_ratio"),
+            (schedule(Decay::Cosine { final_ratio: -0.1, offset: 0 }, Warmup::None), "s.decay.final_ratio"),
             (schedule(Decay::Constant, linear), "s.warmup.start_factor"),
         ] {
             let error = schedule.validate("s").unwrap_err();

@@ -163,7 +163,11 @@ impl ResNetConfig {
         self.widths().map(|width| width * self.width_per_group / 64 * self.groups)
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks that there is such a network.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the first setting that has no sense.
+    pub fn validate(&self) -> Result<()> {
         const OP: &str = "ResNetConfig";
         if self.in_channels == 0 || self.blocks.contains(&0) {
             return Err(Error::argument(OP, "in_channels and blocks", (self.in_channels, self.blocks), "at least 1"));

@@ -27,7 +27,7 @@ impl ResNet {
     /// # Errors
     /// [`Error::Argument`](sconce_core::Error::Argument) for a configuration without sense, else as [`Scope::param`].
     pub fn new(scope: &Scope, config: &ResNetConfig) -> Result<Self> {
-        config.check()?;
+        config.validate()?;
         let training = |stage| Training { is_frozen: stage < config.frozen_stages, norm: config.batch_norm };
         let (kernel, pool) = match config.stem {
             Stem::ImageNet => (Conv2dConfig::same(7).stride(2), Some(MaxPool2dParams::square(3, 2, 1))),

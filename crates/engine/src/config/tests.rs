@@ -130,6 +130,14 @@ fn the_culprit_is_named_among_good_keys() {
 }
 
 #[test]
+fn of_two_values_for_a_key_the_last_counts() {
+    let clip_norm = |sets: &[&str]| with("", sets).unwrap().train.clip_norm;
+    assert_eq!(clip_norm(&["train.clip_norm=", "train.clip_norm=3.0"]), Some(3.0));
+    assert_eq!(clip_norm(&["train.clip_norm=3.0", "train.clip_norm="]), None);
+    assert_eq!(clip_norm(&["train.clip_norm=3.0", "train.clip_norm=4.0"]), Some(4.0));
+}
+
+#[test]
 fn an_optional_key_can_be_left_out() {
     assert_eq!(with("", &["train.clip_norm="]).unwrap().train.clip_norm, None);
     fails("", &["train.clip_nrm="], "--set: unknown key `train.clip_nrm`; the nearest is `train.clip_norm`");

@@ -105,7 +105,7 @@ pub(crate) fn config() -> TrainerConfig {
         checkpoint_every: 5,
         optimizer: OptimizerConfig::Sgd { momentum: 0.9, nesterov: true, weight_decay: 1e-3 },
         schedule: ScheduleConfig {
-            decay: Decay::Cosine { final_ratio: 0.1 },
+            decay: Decay::Cosine { final_ratio: 0.1, offset: 0 },
             unit: Unit::Step,
             warmup: Warmup::Linear { length: 4, unit: Unit::Step, start_factor: 0.25 },
         },
