@@ -20,6 +20,7 @@ import torch
 # The workloads beside this file are no package to be compiled into the repository.
 sys.dont_write_bytecode = True
 
+import contrastive
 import decoder
 import differentiable
 import losses
@@ -41,7 +42,7 @@ def read_tensors(folder):
     return tensors
 
 
-FAMILIES = [training, differentiable, decoder, losses, regions, optimizer]
+FAMILIES = [training, contrastive, differentiable, decoder, losses, regions, optimizer]
 WORKLOADS = {name: kind for family in FAMILIES for name, kind in family.WORKLOADS.items()}
 
 

@@ -1,5 +1,6 @@
 //! What is timed.
 
+mod contrastive;
 mod decoder;
 mod differentiable;
 mod losses;
@@ -43,6 +44,7 @@ pub trait Workload {
 pub fn workloads() -> impl Iterator<Item = &'static WorkloadSpec> {
     let families = [
         training::WORKLOADS,
+        contrastive::WORKLOADS,
         differentiable::WORKLOADS,
         decoder::WORKLOADS,
         losses::WORKLOADS,

@@ -1,0 +1,187 @@
+//! From datasets to batches of views, or of labelled images.
+
+use std::path::PathBuf;
+
+use sconce_core::{Device, Rng};
+use sconce_data::{
+    DataError, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Pipeline, Source, Split, TwoCropBatch,
+    TwoCropSource, fashion_mnist_subset, read_cifar10, read_fashion_mnist, read_image_folder,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{evaluation::LabelledImages, train::Batch};
+
+/// Which images, and how they become batches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Where the images are.
+    pub images: Images,
+    /// Images of a training batch, over all ranks; what does not fill one at the end of an epoch is left out in pre-training.
+    pub batch_size: usize,
+    /// Threads that decode ahead; 0 for none. No result depends on it.
+    pub workers: usize,
+    /// What each view of a training image goes through, or the image itself where a classifier is trained.
+    pub train: Pipeline,
+    /// What an image goes through whose features are taken.
+    pub eval: Pipeline,
+}
+
+/// Where images are. Their labels serve evaluation alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Images {
+    /// The subset of Fashion-MNIST inside the binary: 6,000 and 1,000 images of ten classes.
+    FashionMnistSubset,
+    /// All of Fashion-MNIST, in its four files.
+    FashionMnist {
+        /// Their folder.
+        root: PathBuf,
+    },
+    /// CIFAR-10 in its binary version: see [`read_cifar10`].
+    Cifar10 {
+        /// The folder of `data_batch_1.bin` and the others.
+        root: PathBuf,
+    },
+    /// A folder of images for each class, as ImageNet's `train` and `val`.
+    ImageFolder {
+        /// The folder of the training classes.
+        train: PathBuf,
+        /// The folder of the test classes, named as the training ones.
+        test: PathBuf,
+    },
+}
+
+impl Images {
+    /// The images of one split.
+    pub(crate) fn read(&self, split: Split) -> Result<ImageDataset, DataError> {
+        match self {
+            Self::FashionMnistSubset => fashion_mnist_subset(split),
+            Self::FashionMnist { root } => read_fashion_mnist(root, split),
+            Self::Cifar10 { root } => read_cifar10(root, split),
+            Self::ImageFolder { train, test } => read_image_folder(if split == Split::Test { test } else { train }),
+        }
+    }
+
+    /// Both splits, of the same classes.
+    pub(crate) fn read_both(&self) -> Result<Datasets, DataError> {
+        let (train, test) = (self.read(Split::Train)?, self.read(Split::Test)?);
+        test.check_classes(train.classes())?;
+        Ok(Datasets { train, test })
+    }
+}
+
+/// The images of a run.
+#[derive(Debug)]
+pub(crate) struct Datasets {
+    pub(crate) train: ImageDataset,
+    pub(crate) test: ImageDataset,
+}
+
+impl Datasets {
+    /// A hash of both splits.
+    pub(crate) fn hash(&self) -> Result<String, DataError> {
+        Ok(format!("{}+{}", self.train.content_hash()?, self.test.content_hash()?))
+    }
+}
+
+/// Images of evaluation that go through a network at a time.
+const EVAL_BATCH: usize = 256;
+
+impl DataConfig {
+    /// Checks what types cannot say.
+    pub(crate) fn validate(&self) -> Result<(), DataError> {
+        if self.batch_size == 0 {
+            return Err(DataError::argument("data.batch_size", 0, "at least 1"));
+        }
+        self.train.validate()?;
+        self.eval.validate()
+    }
+
+    /// Shuffled pairs of views of `dataset`; a last batch that is not full is left out.
+    pub(crate) fn views(&self, dataset: &ImageDataset, seed: u64, device: &Device) -> Result<Loader<Views>, DataError> {
+        let images = TwoCropSource::new(dataset.clone(), self.train.clone())?;
+        let config = LoaderConfig { drop_last: true, ..self.loader(self.batch_size, Some(seed)) };
+        Loader::new(Views { images, device: device.clone() }, config)
+    }
+
+    /// Shuffled, augmented images of `dataset` with their labels.
+    pub(crate) fn labelled(
+        &self,
+        dataset: &ImageDataset,
+        batch_size: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Loader<Labelled>, DataError> {
+        let images = ImageSource::new(dataset.clone(), self.train.clone())?;
+        Loader::new(Labelled { images, device: device.clone() }, self.loader(batch_size, Some(seed)))
+    }
+
+    /// Images of `dataset` in its own order, without augmentation.
+    pub(crate) fn in_order(&self, dataset: &ImageDataset, device: &Device) -> Result<Loader<Labelled>, DataError> {
+        let images = ImageSource::new(dataset.clone(), self.eval.clone())?;
+        Loader::new(Labelled { images, device: device.clone() }, self.loader(EVAL_BATCH, None))
+    }
+
+    fn loader(&self, batch_size: usize, shuffled: Option<u64>) -> LoaderConfig {
+        LoaderConfig {
+            batch_size,
+            shuffle: shuffled.is_some(),
+            drop_last: false,
+            seed: shuffled.unwrap_or_default(),
+            workers: self.workers,
+            prefetch: 2,
+        }
+    }
+}
+
+/// Pairs of views on their way to a [`Batch`].
+#[derive(Clone, Debug)]
+pub(crate) struct Views {
+    images: TwoCropSource,
+    device: Device,
+}
+
+impl Source for Views {
+    type Item = <TwoCropSource as Source>::Item;
+    type Batch = Batch;
+
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn fetch(&self, index: usize, rng: &mut Rng) -> Result<Self::Item, DataError> {
+        self.images.fetch(index, rng)
+    }
+
+    fn collate(&self, items: Vec<Self::Item>) -> Result<Batch, DataError> {
+        let TwoCropBatch { query, key, indices } = self.images.collate(items)?;
+        let on_device = |images: sconce_core::Tensor| images.to_device(&self.device).map_err(sconce_core::Error::from);
+        Ok(Batch { query: on_device(query)?, key: on_device(key)?, indices })
+    }
+}
+
+/// Images with labels on their way to a device.
+#[derive(Clone, Debug)]
+pub(crate) struct Labelled {
+    images: ImageSource,
+    device: Device,
+}
+
+impl Source for Labelled {
+    type Item = <ImageSource as Source>::Item;
+    type Batch = LabelledImages;
+
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn fetch(&self, index: usize, rng: &mut Rng) -> Result<Self::Item, DataError> {
+        self.images.fetch(index, rng)
+    }
+
+    fn collate(&self, items: Vec<Self::Item>) -> Result<LabelledImages, DataError> {
+        let ImageBatch { images, labels, .. } = self.images.collate(items)?;
+        Ok(LabelledImages { images: images.to_device(&self.device).map_err(sconce_core::Error::from)?, labels })
+    }
+}

@@ -1,0 +1,114 @@
+//! Features of images, without a gradient.
+
+use rayon::prelude::*;
+use sconce_core::{Batches, DType, Device, Position, Tensor};
+
+use crate::error::{MocoError, Result};
+
+/// The features of `N` images, in the order of their dataset, with their labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Features {
+    /// `N` rows of `dim` values.
+    values: Vec<f32>,
+    dim: usize,
+    labels: Vec<u32>,
+}
+
+/// Images with labels.
+#[derive(Clone, Debug)]
+pub struct LabelledImages {
+    /// `(B, C, H, W)`, normalised.
+    pub images: Tensor,
+    /// `B` labels.
+    pub labels: Vec<u32>,
+}
+
+impl Features {
+    /// Rows of `dim` values, a label each.
+    ///
+    /// # Errors
+    /// If the lengths do not fit.
+    pub fn new(values: Vec<f32>, dim: usize, labels: Vec<u32>) -> Result<Self> {
+        if dim == 0 || values.len() != dim * labels.len() {
+            let found = format!("{} values of dimension {dim}", values.len());
+            return Err(MocoError::argument("features", found, format!("{} rows", labels.len())));
+        }
+        Ok(Self { values, dim, labels })
+    }
+
+    /// What `encode` makes of each batch of an epoch: `(B, dim)`, on a model without a gradient and in evaluation mode.
+    ///
+    /// # Errors
+    /// If a batch cannot be made or does not fit the model.
+    pub fn extract<B: Batches<Batch = LabelledImages>>(
+        batches: &mut B,
+        encode: impl Fn(&Tensor) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let failed = |e: B::Error| MocoError::Batches(Box::new(e));
+        batches.seek(Position::default()).map_err(failed)?;
+        let (mut values, mut labels, mut dim) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..batches.batches_per_epoch() {
+            let batch = batches.next_batch().map_err(failed)?;
+            let rows = encode(&batch.images)?.to_dtype(DType::F32)?;
+            dim = rows.dim(1)?;
+            values.extend(rows.flatten_all()?.to_vec1::<f32>()?);
+            labels.extend(batch.labels);
+        }
+        Self::new(values, dim, labels)
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The length of a row.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The rows, one after the other.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// A row.
+    pub fn row(&self, i: usize) -> &[f32] {
+        &self.values[i * self.dim..][..self.dim]
+    }
+
+    /// The labels.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The rows at `rows`.
+    #[must_use]
+    pub fn subset(&self, rows: &[usize]) -> Self {
+        let values = rows.iter().flat_map(|&i| self.row(i)).copied().collect();
+        Self { values, dim: self.dim, labels: rows.iter().map(|&i| self.labels[i]).collect() }
+    }
+
+    /// Each row divided by its length; a row of zeros stays one.
+    #[must_use]
+    pub fn normalized(mut self) -> Self {
+        self.values.par_chunks_mut(self.dim).for_each(|row| {
+            let length = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt().max(1e-12);
+            row.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
+        });
+        self
+    }
+
+    /// All rows as a tensor, `(N, dim)`.
+    ///
+    /// # Errors
+    /// If the tensor cannot be made.
+    pub fn tensor(&self, device: &Device) -> Result<Tensor> {
+        Ok(Tensor::from_slice(&self.values, (self.len(), self.dim), device)?)
+    }
+}

@@ -1,0 +1,141 @@
+//! The recipe: presets, the studies that xtask runs, and what the binary `moco` does.
+
+mod ablations;
+mod classification;
+mod config;
+mod outcome;
+mod pictures;
+mod predict;
+mod presets;
+mod study;
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use sconce_core::{DType, Device, Params, nn::BatchNormKind};
+use sconce_data::Split;
+use sconce_engine::{Checkpoint, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Run, Study, Weights};
+
+use self::outcome::Extractor;
+use crate::{
+    data::Datasets,
+    moco::QUERY,
+    model::Encoder,
+    train::{Training, query_encoder, train},
+    weights,
+};
+pub use config::{Config, EvaluationConfig, Task};
+
+/// Momentum Contrast as a recipe of `sconce-engine`.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe;
+
+impl sconce_engine::Recipe for Recipe {
+    const METHOD: &'static str = "moco";
+    const ABOUT: &'static str =
+        "MoCo: Momentum Contrast for Unsupervised Visual Representation Learning (CVPR 2020), and v2";
+    type Config = Config;
+
+    fn presets() -> Vec<Preset<Config>> {
+        presets::presets()
+    }
+
+    fn study(profile: Profile) -> Option<Study<Config>> {
+        Some(study::study(profile))
+    }
+
+    fn validate(config: &Config, initial: InitialWeights<'_>) -> anyhow::Result<()> {
+        config.validate()?;
+        anyhow::ensure!(
+            config.task != Task::LinearClassifier || initial != InitialWeights::Unsaid,
+            "task is \"linear-classifier\": --init-from must name the backbone that it stands on"
+        );
+        Ok(())
+    }
+
+    fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
+        let data = config.data.images.read_both()?;
+        let initial = run.init_from().map(Path::to_owned);
+        match config.task {
+            Task::Pretrain => pretrain(config, initial.as_deref(), &data, run),
+            Task::RandomFeatures => {
+                let (params, encoder) = random_encoder(config, run.seed(), run.device())?;
+                outcome::report(config, &data, Extractor::Encoder(&encoder), Some(&params), run)
+            }
+            Task::PixelFeatures => outcome::report(config, &data, Extractor::Pixels, None, run),
+            Task::LinearClassifier | Task::FineTune => classification::train(config, initial.as_deref(), &data, run),
+        }
+    }
+
+    fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
+        let path = weight_file(weights)?;
+        let metrics = if config.task.is_classification() {
+            let test = config.data.images.read(Split::Test)?;
+            let classifier = classification::load(config, test.classes().len(), &path, device)?;
+            classification::measure(config, &classifier, &test, device)?
+        } else {
+            let data = config.data.images.read_both()?;
+            let encoder = load_encoder(config, &path, device)?;
+            Extractor::Encoder(&encoder).measure(config, &data, device)?.metrics(config, 0)?
+        };
+        Ok(metrics.into_iter().map(|(name, value)| (name, serde_json::json!(value))).collect())
+    }
+
+    fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
+        predict::predict(config, request, lines)
+    }
+
+    fn convert(input: &Path, output: &Path) -> anyhow::Result<String> {
+        Ok(weights::convert(input, output)?.to_string())
+    }
+}
+
+/// Trains without labels, and reports what the features are worth.
+fn pretrain(config: &Config, initial: Option<&Path>, data: &Datasets, run: &mut Run) -> anyhow::Result<()> {
+    let device = run.device().clone();
+    let mut batches = config.data.views(&data.train, run.seed(), &device)?;
+    let training = Training {
+        config: &config.moco,
+        trainer: &config.trainer,
+        n_samples: data.train.len(),
+        evaluate_every: config.evaluation.every,
+        initial_weights: initial,
+    };
+    let trained = train(&training, &mut batches, run, |encoder| {
+        let measured = Extractor::Encoder(encoder).measure(config, data, &device).map_err(boxed)?;
+        Ok([("knn_accuracy".to_owned(), measured.knn(config)?)].into())
+    })?;
+    let encoder = trained.query_encoder(&config.moco.encoder)?;
+    outcome::report(config, data, Extractor::Encoder(&trained.encoder), Some(&encoder), run)
+}
+
+/// The encoder as it begins in a run of this seed, and its parameters.
+fn random_encoder(config: &Config, seed: u64, device: &Device) -> crate::Result<(Params, Encoder)> {
+    let params = Params::new(seed, DType::F32, device);
+    Encoder::new(&params.scope().pp(QUERY), &config.moco.encoder, BatchNormKind::Learning)?;
+    let params = query_encoder(&params, &config.moco.encoder)?;
+    let encoder = Encoder::new(&params.detached(), &config.moco.encoder, BatchNormKind::Learning)?;
+    Ok((params, encoder))
+}
+
+/// The query encoder in a file of weights, without a gradient.
+fn load_encoder(config: &Config, path: &Path, device: &Device) -> crate::Result<Encoder> {
+    let params = Params::new(0, DType::F32, device);
+    Encoder::new(&params.scope(), &config.moco.encoder, BatchNormKind::Learning)?;
+    weights::load_encoder(&params, path)?;
+    Encoder::new(&params.detached(), &config.moco.encoder, BatchNormKind::Learning)
+}
+
+/// The file that holds the weights.
+fn weight_file(weights: &Weights) -> anyhow::Result<PathBuf> {
+    Ok(match weights {
+        Weights::Checkpoint(path) => Checkpoint::open(path)?.model_file(),
+        Weights::File(path) => path.clone(),
+    })
+}
+
+fn boxed(error: anyhow::Error) -> crate::MocoError {
+    crate::MocoError::Batches(error.into())
+}

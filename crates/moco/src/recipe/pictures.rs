@@ -1,0 +1,38 @@
+//! Contact sheets of images and what lies near them in feature space.
+
+use sconce_data::{ContactSheet, Image};
+
+use super::outcome::Measured;
+use crate::{
+    data::Datasets,
+    evaluation::{KnnConfig, nearest},
+};
+
+/// Rows of a sheet: an image and what is near it.
+pub(super) const ROWS: usize = 12;
+/// Images that are shown beside the one they are near to.
+pub(super) const NEIGHBOURS: usize = 8;
+
+pub(super) const NEUTRAL: [u8; 3] = [128, 128, 128];
+const RIGHT: [u8; 3] = [44, 160, 44];
+const WRONG: [u8; 3] = [214, 39, 40];
+
+/// Test images, evenly spread over the test set, and the training images that are nearest to each: green those of its class,
+/// red the others.
+pub(super) fn neighbours(measured: &Measured, data: &Datasets) -> anyhow::Result<Image> {
+    let n = measured.test.len();
+    let rows = ROWS.min(n);
+    let chosen: Vec<usize> = (0..rows).map(|i| i * n / rows).collect();
+    let queries = measured.test.subset(&chosen);
+    let found = nearest(&measured.train, &queries, &KnnConfig { k: NEIGHBOURS, temperature: 1.0 })?;
+    let mut cells = Vec::new();
+    for (&query, found) in chosen.iter().zip(found) {
+        cells.push((data.test.image(query)?, NEUTRAL));
+        for (neighbour, _) in found {
+            let is_right = data.train.label(neighbour) == data.test.label(query);
+            cells.push((data.train.image(neighbour)?, if is_right { RIGHT } else { WRONG }));
+        }
+    }
+    let columns = 1 + NEIGHBOURS.min(measured.train.len());
+    Ok(ContactSheet { columns, ..ContactSheet::default() }.draw(cells)?)
+}

@@ -1,0 +1,5 @@
+//! What the method promises.
+
+mod fixtures;
+mod steps;
+mod weights;
