@@ -4,6 +4,7 @@
 
 mod exchange;
 mod memory;
+mod photos;
 mod workloads;
 
 use std::{
@@ -19,7 +20,7 @@ pub use workloads::{Workload, WorkloadSpec, workloads};
 
 /// Runs the workload `name`, one line of JSON an answer.
 ///
-/// The tensors that it starts from are written to `folder`. The first line says `{"check": […]}`, numbers on which a twin
+/// What it starts from is written to `folder`. The first line says `{"check": […]}`, numbers on which a twin
 /// has to agree: the losses of three steps of training, say. Then a line `run` is answered by `{"ms": …}` for one
 /// repetition, and `memory` by `{"peak_mb": …}`, the growth since the model exists (null where the system does not
 /// tell). The end of the input ends it.
@@ -30,7 +31,7 @@ pub fn serve(name: &str, folder: &Path, requests: impl BufRead, mut answers: imp
     let spec = workloads().find(|spec| spec.name == name);
     let spec = spec.with_context(|| format!("no workload is called `{name}`"))?;
     let mut workload = (spec.make)()?;
-    exchange::write(folder, &workload.tensors())?;
+    workload.export(folder)?;
     let start = memory::Start::now();
     writeln!(answers, "{}", json!({ "check": workload.check()? }))?;
     answers.flush()?;

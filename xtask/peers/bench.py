@@ -25,6 +25,7 @@ import decoder
 import differentiable
 import losses
 import optimizer
+import pipeline
 import regions
 import training
 
@@ -42,7 +43,7 @@ def read_tensors(folder):
     return tensors
 
 
-FAMILIES = [training, contrastive, differentiable, decoder, losses, regions, optimizer]
+FAMILIES = [training, contrastive, differentiable, decoder, losses, regions, optimizer, pipeline]
 WORKLOADS = {name: kind for family in FAMILIES for name, kind in family.WORKLOADS.items()}
 
 
@@ -70,6 +71,9 @@ def milliseconds(workload):
 
 
 def fastest(kind, tensors):
+    if len(kind.variants) == 1:
+        return kind.variants[0]
+
     def median(variant):
         workload = kind({name: tensor.clone() for name, tensor in tensors.items()}, variant)
         for _ in range(2):
@@ -90,6 +94,7 @@ def main():
         raise SystemExit(f"the peer has no workload {args.workload!r}")
     torch.set_num_threads(args.threads)
     kind, tensors = WORKLOADS[args.workload], read_tensors(args.exchange)
+    kind.folder, kind.threads = args.exchange, args.threads
     if args.variant is None:
         variant = json.dumps(fastest(kind, tensors))
         os.execv(sys.executable, [sys.executable, *sys.argv, "--variant", variant])

@@ -5,14 +5,17 @@ mod decoder;
 mod differentiable;
 mod losses;
 mod optimizer;
+mod pipeline;
 mod regions;
 mod training;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use candle_core::Storage;
 use sconce_core::{DType, Device, Rng, Tensor};
+
+use super::exchange;
 
 /// A workload by its name.
 pub struct WorkloadSpec {
@@ -26,6 +29,14 @@ pub struct WorkloadSpec {
 pub trait Workload {
     /// What it starts from: parameters by PyTorch's names, and inputs.
     fn tensors(&self) -> BTreeMap<String, Tensor>;
+
+    /// Writes what a twin starts from to `folder`, before anything else is asked of it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn export(&mut self, folder: &Path) -> Result<()> {
+        exchange::write(folder, &self.tensors())
+    }
 
     /// Runs it a few times, and gives numbers on which a twin has to agree.
     ///
@@ -50,6 +61,7 @@ pub fn workloads() -> impl Iterator<Item = &'static WorkloadSpec> {
         losses::WORKLOADS,
         regions::WORKLOADS,
         optimizer::WORKLOADS,
+        pipeline::WORKLOADS,
     ];
     families.into_iter().flatten()
 }
