@@ -51,6 +51,8 @@ pub struct Loader<S: Source> {
     source: Arc<S>,
     config: LoaderConfig,
     n_batches: usize,
+    /// This loader's rank, and the number of ranks that share a batch.
+    share: (usize, usize),
     pool: Option<ThreadPool>,
     /// The batch that is returned next.
     next: Position,
@@ -100,6 +102,7 @@ impl<S: Source> Loader<S> {
             source: Arc::new(source),
             config,
             n_batches,
+            share: (0, 1),
             pool,
             next: Position::default(),
             in_flight: VecDeque::new(),
@@ -107,6 +110,29 @@ impl<S: Source> Loader<S> {
             is_stale: Arc::default(),
             order: None,
         })
+    }
+
+    /// The same batches for one of several ranks that share each of them: this one has the samples n ≡ `rank` (mod `ranks`)
+    /// of a batch, decoded and augmented as one rank alone would see them. The batch size stays that of all ranks together.
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] if there is no such rank, or a batch has fewer samples than ranks.
+    pub fn sharded(mut self, rank: usize, ranks: usize) -> Result<Self> {
+        if rank >= ranks {
+            return Err(DataError::argument("loader: rank", rank, format!("less than the {ranks} ranks")));
+        }
+        let (n, batch_size) = (self.source.len(), self.config.batch_size);
+        let last = n - (self.n_batches - 1) * batch_size;
+        let smallest = last.min(batch_size);
+        if smallest < ranks {
+            let expected = format!(
+                "at least one for each of {ranks} ranks; {n} samples in batches of {batch_size} leave fewer for some"
+            );
+            return Err(DataError::argument("loader: samples of a batch", smallest, expected));
+        }
+        self.discard();
+        (self.share, self.ahead) = ((rank, ranks), self.next);
+        Ok(self)
     }
 
     /// The source.
@@ -144,13 +170,19 @@ impl<S: Source> Loader<S> {
         }
     }
 
-    /// The samples of the batch at `position`.
+    /// This rank's samples of the batch at `position`.
     fn samples(&mut self, position: Position) -> impl ExactSizeIterator<Item = Sample<S>> + use<S> {
         let order = self.order(position.epoch);
         let first = position.batch * self.config.batch_size;
         let last = (first + self.config.batch_size).min(order.len());
         let (source, epoch, seed) = (Arc::clone(&self.source), position.epoch, self.config.seed);
-        (first..last).map(move |i| Sample { source: Arc::clone(&source), index: order[i], epoch, seed })
+        let (rank, ranks) = self.share;
+        (first + rank..last).step_by(ranks).map(move |i| Sample {
+            source: Arc::clone(&source),
+            index: order[i],
+            epoch,
+            seed,
+        })
     }
 
     fn order(&mut self, epoch: usize) -> Arc<[usize]> {

@@ -265,3 +265,37 @@ fn dropping_a_loader_stops_its_workers() {
     // The first batch came although 9,999 wait behind it, and each worker ends with the sample that it was at.
     assert!(gate.n_fetched.load(Ordering::Relaxed) <= BATCH + WORKERS);
 }
+
+#[test]
+fn ranks_share_each_batch_sample_by_sample() {
+    let whole = take(&mut loader(51, config(0)), 9);
+    for (workers, ranks) in [(0, 1), (0, 2), (2, 3)] {
+        let mut shares: Vec<_> =
+            (0..ranks).map(|rank| loader(51, config(workers)).sharded(rank, ranks).unwrap()).collect();
+        assert!(shares.iter().all(|share| share.batches_per_epoch() == 7));
+        let shares: Vec<_> = shares.iter_mut().map(|share| take(share, 9)).collect();
+        for (i, batch) in whole.iter().enumerate() {
+            for (rank, share) in shares.iter().enumerate() {
+                let expected: Vec<_> = batch.iter().skip(rank).step_by(ranks).copied().collect();
+                assert_eq!(share[i], expected, "batch {i} of rank {rank} of {ranks}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_with_fewer_samples_than_ranks_is_refused_at_once() {
+    let refused = |n, config: LoaderConfig, rank, ranks| match loader(n, config).sharded(rank, ranks) {
+        Err(e @ DataError::Argument { .. }) => e.to_string(),
+        Err(e) => panic!("{e}"),
+        Ok(_) => panic!("{n} samples for {ranks} ranks were taken"),
+    };
+    // The last batch has two samples.
+    let error = refused(50, config(0), 0, 3);
+    assert!(error.contains("50 samples in batches of 8"), "{error}");
+    assert!(loader(50, LoaderConfig { drop_last: true, ..config(0) }).sharded(0, 3).is_ok());
+    assert!(loader(50, config(0)).sharded(1, 2).is_ok());
+    refused(50, LoaderConfig { drop_last: true, ..config(0) }, 0, 9);
+    refused(3, config(0), 0, 4);
+    refused(50, config(0), 2, 2);
+}
