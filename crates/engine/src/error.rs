@@ -165,6 +165,22 @@ pub enum EngineError {
         expected: String,
     },
 
+    // Ranks.
+    /// The processes that were started together cannot train together.
+    #[error("{what}")]
+    Ranks {
+        /// Why, and what would help.
+        what: String,
+    },
+    /// Another rank has failed.
+    #[error("rank {rank}: {what}")]
+    OnRank {
+        /// Which.
+        rank: usize,
+        /// Its error.
+        what: String,
+    },
+
     // Below.
     /// A device cannot be opened.
     #[error("device {name}: {what}")]

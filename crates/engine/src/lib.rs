@@ -8,7 +8,7 @@
 //! # use sconce_core::{Batches, Position};
 //! use sconce_core::{DType, Device, Init, Params, Tensor};
 //! use sconce_engine::{
-//!     Loss, Metrics, OptimizerConfig, Outcome, Run, RunOptions, ScheduleConfig, Start, Trainer, TrainerConfig,
+//!     Loss, Metrics, OptimizerConfig, Outcome, Run, RunOptions, ScheduleConfig, Start, Trainer, TrainerConfig, dist,
 //! };
 //! # /// The same point for ever.
 //! # struct Points;
@@ -33,6 +33,7 @@
 //!     device: Device::Cpu,
 //!     init_from: None,
 //!     progress: false,
+//!     communicator: dist::alone(),
 //! })?;
 //! let config = TrainerConfig {
 //!     lr: 0.5,
@@ -72,6 +73,7 @@ mod checkpoint;
 pub mod cli;
 mod clip;
 pub mod config;
+pub mod dist;
 mod ema;
 mod error;
 mod log;

@@ -18,12 +18,13 @@ use sconce_core::Tensor;
 pub struct Loss {
     total: Tensor,
     terms: Vec<(&'static str, Tensor)>,
+    samples: Option<usize>,
 }
 
 impl Loss {
     /// The loss `total`, of shape `()`.
     pub fn new(total: Tensor) -> Self {
-        Self { total, terms: Vec::new() }
+        Self { total, terms: Vec::new(), samples: None }
     }
 
     /// Adds a term, of shape `()`, to what is logged. It does not change the total.
@@ -31,6 +32,19 @@ impl Loss {
     pub fn term(mut self, name: &'static str, value: &Tensor) -> Self {
         self.terms.push((name, value.detach()));
         self
+    }
+
+    /// Says that total and terms are means over so many samples. Where several ranks train, each counts for as much of the
+    /// batch as it has samples; without a number all count alike.
+    #[must_use]
+    pub fn samples(mut self, n: usize) -> Self {
+        self.samples = Some(n);
+        self
+    }
+
+    /// The samples that it is a mean over, if that was said.
+    pub fn n_samples(&self) -> Option<usize> {
+        self.samples
     }
 
     /// What is minimised.

@@ -51,8 +51,15 @@ pub struct Summary {
     pub peak_memory_bytes: Option<u64>,
     /// The device: `cpu`, `cuda` or `metal`.
     pub device: String,
-    /// Threads of the part that wrote this.
+    /// Ranks of the part that wrote this.
+    #[serde(default = "one")]
+    pub ranks: usize,
+    /// Threads of each of them.
     pub threads: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Summary {

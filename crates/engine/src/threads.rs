@@ -26,6 +26,11 @@ pub fn with_threads<R: Send>(threads: Option<usize>, f: impl FnOnce() -> R + Sen
     Ok(pool(threads)?.install(f))
 }
 
+/// Whether this is a thread of [`with_threads`].
+pub(crate) fn is_ours() -> bool {
+    HAS_LARGE_STACK.get()
+}
+
 /// Runs `f` where it is if that is a thread of [`with_threads`], else on a pool of this module's own.
 pub(crate) fn on_large_stack<R: Send>(f: impl FnOnce() -> R + Send) -> Result<R> {
     static POOL: Mutex<Option<Arc<ThreadPool>>> = Mutex::new(None);

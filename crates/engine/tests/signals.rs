@@ -42,6 +42,7 @@ fn a_signal_writes_a_checkpoint_and_stops_the_run() {
         device: Device::Cpu,
         init_from: None,
         progress: false,
+        communicator: sconce_engine::dist::alone(),
     })
     .unwrap();
     let config = TrainerConfig {

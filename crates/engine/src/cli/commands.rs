@@ -10,38 +10,56 @@ use anyhow::Context as _;
 
 use super::args;
 use crate::{
-    Checkpoint, EngineError, InitialWeights, PredictRequest, Recipe, Run, RunOptions, Start, Weights, config, preset,
-    report,
+    Checkpoint, EngineError, InitialWeights, PredictRequest, Recipe, Run, RunOptions, Start, Weights, config,
+    dist::Session,
+    preset, report,
     study::{StudyOptions, reproduce},
     with_threads,
 };
 
-pub(super) fn run<R: Recipe>(command: args::Command) -> anyhow::Result<()> {
+pub(super) fn run<R: Recipe>(command: args::Command, session: &Session) -> anyhow::Result<()> {
     match command {
-        args::Command::Train(args) => train::<R>(args),
+        args::Command::Train(args) => train::<R>(args, session),
+        args::Command::Reproduce(args) => study::<R>(args, session),
+        // Not worth sharing.
+        _ if !session.ranks().is_root() => Ok(()),
         args::Command::Eval(args) => eval::<R>(args),
         args::Command::Predict(args) => predict::<R>(args),
         args::Command::Convert(args) => convert::<R>(args),
         args::Command::Config(args) => print(&config::to_toml(&configuration::<R>(&args)?)?),
         args::Command::Presets => presets::<R>(),
-        args::Command::Reproduce(args) => {
-            let options = StudyOptions {
-                profile: args.profile,
-                seeds: args.seeds,
-                out: args.out,
-                device: args.machine.device.open()?,
-                threads: args.machine.threads,
-            };
-            let report = reproduce::<R>(&options)?;
-            let (profile, seconds) = (report.profile, report.seconds);
-            let place = options.out.join("report.html");
-            let table = report.table();
-            print(&format!("{}, profile {profile}, {seconds:.0} s\n\n{table}\n{}\n", R::METHOD, place.display()))
-        }
     }
 }
 
-fn train<R: Recipe>(args: args::Train) -> anyhow::Result<()> {
+fn study<R: Recipe>(args: args::Reproduce, session: &Session) -> anyhow::Result<()> {
+    let options = StudyOptions {
+        profile: args.profile,
+        seeds: args.seeds,
+        out: args.out,
+        device: args.machine.device.open()?,
+        threads: threads(args.machine.threads, session),
+        communicator: session.ranks().clone(),
+    };
+    let report = reproduce::<R>(&options)?;
+    if !session.ranks().is_root() {
+        return Ok(());
+    }
+    let (profile, seconds) = (report.profile, report.seconds);
+    let place = options.out.join("report.html");
+    let table = report.table();
+    print(&format!("{}, profile {profile}, {seconds:.0} s\n\n{table}\n{}\n", R::METHOD, place.display()))
+}
+
+/// The threads of this process: as many as asked for, else its part of the machine's cores; `None` for all of them.
+fn threads(asked: Option<usize>, session: &Session) -> Option<usize> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    match session.on_this_machine() {
+        1 => asked,
+        n => asked.or_else(|| Some((cores() / n).max(1))),
+    }
+}
+
+fn train<R: Recipe>(args: args::Train, session: &Session) -> anyhow::Result<()> {
     let config = configuration::<R>(&args.configuration)?;
     if let Some(path) = args.init_from.as_ref().filter(|path| !path.is_file()) {
         anyhow::bail!("--init-from {}: no such file", path.display());
@@ -67,13 +85,17 @@ fn train<R: Recipe>(args: args::Train) -> anyhow::Result<()> {
         device: args.machine.device.open()?,
         init_from: args.init_from,
         progress: true,
+        communicator: session.ranks().clone(),
     };
-    let dir = options.dir.clone();
-    with_threads(args.machine.threads, || {
+    let (dir, is_root) = (options.dir.clone(), session.ranks().is_root());
+    with_threads(threads(args.machine.threads, session), || {
         let mut run = Run::open(options)?;
         R::train(&config, &mut run)?;
-        report::write_run(&dir)
+        if is_root { report::write_run(&dir) } else { Ok(()) }
     })??;
+    if !is_root {
+        return Ok(());
+    }
     print(&format!("{}\n", dir.join("report.html").display()))
 }
 

@@ -4,12 +4,21 @@ mod args;
 mod commands;
 mod device;
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+};
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use self::args::Arguments;
-use crate::{Recipe, signals};
+use crate::{
+    Recipe,
+    dist::{Session, speaks_for_all},
+    signals,
+};
 
 pub use self::device::DeviceSpec;
 
@@ -18,7 +27,8 @@ static ALLOCATOR: sconce_core::allocator::Allocator = sconce_core::allocator::Al
 
 /// The `main` of a method's binary.
 ///
-/// Errors go to stderr with the chain of their causes. The exit code is 0, 1 after an error, 2 for a wrong command line, and
+/// Errors go to stderr with the chain of their causes; of processes that `mpirun` started together one speaks for those who
+/// have the same, and one that fails alone ends them all. The exit code is 0, 1 after an error, 2 for a wrong command line, and
 /// 128 plus the signal's number after an interruption.
 pub fn main<R: Recipe>() -> ExitCode {
     run::<R>(std::env::args_os())
@@ -34,16 +44,37 @@ fn run<R: Recipe>(line: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
     };
-    let done = signals::install().map_err(anyhow::Error::from).and_then(|()| commands::run::<R>(arguments.command));
+    let session = match Session::start() {
+        Ok(session) => session,
+        Err(e) => {
+            if speaks_for_all() {
+                eprintln!("error: {e}");
+            }
+            return ExitCode::FAILURE;
+        }
+    };
+    let command = || {
+        signals::install().map_err(anyhow::Error::from).and_then(|()| commands::run::<R>(arguments.command, &session))
+    };
+    let done = if session.ranks().is_alone() { command() } else { without_panic(command) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: {}", chain(&e));
+            session.fail(&chain(&e));
             let signal = signals::Interrupt::process().requested();
             ExitCode::from(signal.and_then(|s| u8::try_from(128 + s).ok()).unwrap_or(1))
         }
     }
+}
+
+/// A panic as an error: where others wait for this process, it must say that it is lost.
+fn without_panic(f: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Err(anyhow::anyhow!("panicked: {}", text.as_deref().unwrap_or("without a message")))
+    })
 }
 
 /// The error and its causes, without repeating a cause that the error before it already quotes.

@@ -87,6 +87,7 @@ fn a_run_has_a_report_with_curves_pictures_and_its_configuration() {
         device: sconce_core::Device::Cpu,
         init_from: None,
         progress: false,
+        communicator: crate::dist::alone(),
     })
     .unwrap();
     for step in 1..4 {

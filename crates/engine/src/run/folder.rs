@@ -3,10 +3,13 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions, TryLockError},
+    io::Write as _,
     path::Path,
 };
 
-use super::{RunFile, RunOptions};
+use sconce_core::files::write_atomic;
+
+use super::{RunFile, RunOptions, Start};
 use crate::{Checkpoint, EngineError, Result, Summary, checkpoint};
 
 /// Marks a folder as a run's, and lists what was there before it.
@@ -32,6 +35,45 @@ pub(super) fn names(dir: &Path) -> Result<BTreeSet<String>> {
     }
     names.remove(MARKER);
     Ok(names)
+}
+
+/// Takes the folder for a run and prepares it: the lock, and the checkpoint that the run goes on from.
+pub(super) fn take(options: &RunOptions) -> Result<(File, Option<Checkpoint>)> {
+    let dir = &options.dir;
+    let is_run = dir.join(MARKER).exists();
+    // A running run is better told as such than as a folder that is not empty.
+    let held = if is_run { Some(lock(dir)?) } else { None };
+    let present = names(dir)?;
+    match options.start {
+        Start::Fresh if !present.is_empty() => return Err(EngineError::NotEmpty { dir: dir.clone() }),
+        Start::Resume if !is_run || !present.contains(checkpoint::CONFIG) => {
+            return Err(EngineError::NothingToResume { dir: dir.clone() });
+        }
+        _ => {}
+    }
+    let held = match held {
+        Some(held) => held,
+        None => {
+            fs::create_dir_all(dir).map_err(EngineError::io(dir))?;
+            let mut held = lock(dir)?;
+            let list: String = present.iter().map(|name| format!("{name}\n")).collect();
+            held.write_all(list.as_bytes()).map_err(EngineError::io(dir.join(MARKER)))?;
+            held
+        }
+    };
+    let resumed = match options.start {
+        Start::Resume => resume(options)?,
+        Start::Fresh => None,
+        Start::Force => {
+            remove_run(dir)?;
+            None
+        }
+    };
+    let config = dir.join(checkpoint::CONFIG);
+    if options.start != Start::Resume {
+        write_atomic(&config, options.config_toml.as_bytes())?;
+    }
+    Ok((held, resumed))
 }
 
 /// Takes the folder for this process as long as the result is open.

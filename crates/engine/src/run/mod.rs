@@ -5,18 +5,19 @@ mod folder;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Write as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use sconce_core::{Device, files::write_atomic};
+use sconce_core::{Communicator, Device};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use self::folder::{CHECKPOINTS, DUMP, EVENTS, LOGS, MARKER, METRICS, PICTURES};
+use self::folder::{CHECKPOINTS, DUMP, EVENTS, LOGS, METRICS, PICTURES};
 use crate::{
-    Checkpoint, EngineError, Outcome, Record, Result, Summary, checkpoint,
+    Checkpoint, EngineError, Outcome, Record, Result, Summary,
+    dist::on_root,
     log::{AppendLog, file_version, scalar},
     signals::Interrupt,
     summary::peak_memory,
@@ -79,14 +80,18 @@ pub struct RunOptions {
     pub init_from: Option<PathBuf>,
     /// Show progress on stderr (with the feature `cli`).
     pub progress: bool,
+    /// The ranks that share the run; [`alone`](crate::dist::alone) for a process by itself. All open it, and rank 0 alone
+    /// writes: what the others log or report goes nowhere, and what a method writes by itself is up to
+    /// [`Run::is_root`]. They read checkpoints, and so need to see the folder.
+    pub communicator: Arc<dyn Communicator>,
 }
 
 /// The owner of a run's folder. Nobody else can open it until this value is dropped.
 #[derive(Debug)]
 pub struct Run {
     options: RunOptions,
-    /// Locked as long as it is open.
-    _lock: File,
+    /// Locked as long as it is open; on rank 0.
+    _lock: Option<File>,
     resumed: Option<Checkpoint>,
     logs: BTreeMap<String, AppendLog>,
     interrupt: Interrupt,
@@ -102,42 +107,23 @@ impl Run {
     /// # Errors
     /// [`EngineError::InUse`] if another run has it, [`EngineError::NotEmpty`], [`EngineError::NothingToResume`] or
     /// [`EngineError::OtherRun`] if what it holds does not go with the kind of start; else [`EngineError::Io`] or
-    /// [`EngineError::Format`], which name the file.
+    /// [`EngineError::Format`], which name the file. Of several ranks the others get [`EngineError::OnRank`] where rank 0
+    /// fails.
     pub fn open(options: RunOptions) -> Result<Self> {
+        let ranks = options.communicator.clone();
+        let mut taken = None;
+        let is_resuming = on_root(&*ranks, || -> Result<bool> {
+            let (lock, resumed) = folder::take(&options)?;
+            let is_resuming = resumed.is_some();
+            taken = Some((lock, resumed));
+            Ok(is_resuming)
+        })?;
+        let (lock, resumed) = match taken {
+            Some((lock, resumed)) => (Some(lock), resumed),
+            None if is_resuming => (None, Some(Checkpoint::open(&options.dir.join(CHECKPOINTS).join("last"))?)),
+            None => (None, None),
+        };
         let dir = &options.dir;
-        let is_run = dir.join(MARKER).exists();
-        // A running run is better told as such than as a folder that is not empty.
-        let lock = if is_run { Some(folder::lock(dir)?) } else { None };
-        let present = folder::names(dir)?;
-        match options.start {
-            Start::Fresh if !present.is_empty() => return Err(EngineError::NotEmpty { dir: dir.clone() }),
-            Start::Resume if !is_run || !present.contains(checkpoint::CONFIG) => {
-                return Err(EngineError::NothingToResume { dir: dir.clone() });
-            }
-            _ => {}
-        }
-        let lock = match lock {
-            Some(lock) => lock,
-            None => {
-                fs::create_dir_all(dir).map_err(EngineError::io(dir))?;
-                let mut lock = folder::lock(dir)?;
-                let list: String = present.iter().map(|name| format!("{name}\n")).collect();
-                lock.write_all(list.as_bytes()).map_err(EngineError::io(dir.join(MARKER)))?;
-                lock
-            }
-        };
-        let resumed = match options.start {
-            Start::Resume => folder::resume(&options)?,
-            Start::Fresh => None,
-            Start::Force => {
-                folder::remove_run(dir)?;
-                None
-            }
-        };
-        let config = dir.join(checkpoint::CONFIG);
-        if options.start != Start::Resume {
-            write_atomic(&config, options.config_toml.as_bytes())?;
-        }
         let earlier = if resumed.is_some() { Summary::read(dir)? } else { None };
         let known = resumed.as_ref().map(|c| c.state().logs.clone()).unwrap_or_default();
         let steps = resumed.as_ref().map_or(0, |c| c.state().step);
@@ -152,9 +138,11 @@ impl Run {
             training: Duration::ZERO,
             options,
         };
-        let always = [METRICS, EVENTS].map(str::to_owned);
-        for name in always.iter().chain(known.keys()) {
-            run.log_file(name)?;
+        if run.is_root() {
+            let always = [METRICS, EVENTS].map(str::to_owned);
+            for name in always.iter().chain(known.keys()) {
+                run.log_file(name)?;
+            }
         }
         Ok(run)
     }
@@ -170,8 +158,20 @@ impl Run {
     /// [`EngineError::Io`] if it cannot be created.
     pub fn pictures(&self) -> Result<PathBuf> {
         let dir = self.dir().join(PICTURES);
-        fs::create_dir_all(&dir).map_err(EngineError::io(&dir))?;
+        if self.is_root() {
+            fs::create_dir_all(&dir).map_err(EngineError::io(&dir))?;
+        }
         Ok(dir)
+    }
+
+    /// The ranks that share the run.
+    pub fn communicator(&self) -> &Arc<dyn Communicator> {
+        &self.options.communicator
+    }
+
+    /// Whether this is the rank that writes: always, unless several share the run.
+    pub fn is_root(&self) -> bool {
+        self.options.communicator.is_root()
     }
 
     /// The seed of every random stream.
@@ -224,6 +224,9 @@ impl Run {
     /// # Errors
     /// [`EngineError::Io`] if it cannot be written.
     pub fn log(&mut self, record: &Record) -> Result<()> {
+        if !self.is_root() {
+            return Ok(());
+        }
         self.append_line(METRICS, record)?;
         let events = self.log_file(EVENTS)?;
         if events.len() == 0 {
@@ -249,7 +252,9 @@ impl Run {
     /// [`EngineError::Io`] if it cannot be written.
     pub fn finish(&mut self, outcome: Outcome) -> Result<Summary> {
         let summary = self.summary(true, outcome);
-        summary.write(self.dir())?;
+        if self.is_root() {
+            summary.write(self.dir())?;
+        }
         Ok(summary)
     }
 
@@ -258,9 +263,10 @@ impl Run {
         self.dir().join(CHECKPOINTS).join(name)
     }
 
-    /// Where the batch of a step that was not finite goes.
-    pub(crate) fn dump_file(&self, step: usize) -> PathBuf {
-        self.dir().join(format!("{DUMP}{step}.safetensors"))
+    /// Where a rank's batch of a step that was not finite goes.
+    pub(crate) fn dump_file(&self, step: usize, rank: usize) -> PathBuf {
+        let of_rank = if rank == 0 { String::new() } else { format!("-rank-{rank}") };
+        self.dir().join(format!("{DUMP}{step}{of_rank}.safetensors"))
     }
 
     pub(crate) fn options(&self) -> &RunOptions {
@@ -308,11 +314,15 @@ impl Run {
                 Device::Metal(_) => "metal",
             }
             .to_owned(),
+            ranks: self.options.communicator.size(),
             threads: rayon::current_num_threads(),
         }
     }
 
     fn append_line(&mut self, name: &str, line: &impl Serialize) -> Result<()> {
+        if !self.is_root() {
+            return Ok(());
+        }
         let path = self.dir().join(name);
         let mut bytes = serde_json::to_vec(line).map_err(|e| EngineError::format(path, e))?;
         bytes.push(b'\n');

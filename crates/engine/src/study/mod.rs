@@ -13,10 +13,11 @@ mod table;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
-use sconce_core::{Device, files::write_atomic};
+use sconce_core::{Communicator, Device, files::write_atomic};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::table::statistic;
@@ -25,7 +26,7 @@ pub use self::{
     comparisons::{Comparison, ComparisonRow},
 };
 use self::{record::StudyRecord, runs::Plan};
-use crate::{Profile, Recipe, Summary, config, report};
+use crate::{Profile, Recipe, Study, Summary, config, dist::on_root, report};
 
 /// What to reproduce, and where.
 #[derive(Clone, Debug)]
@@ -40,6 +41,9 @@ pub struct StudyOptions {
     pub device: Device,
     /// Threads in all; `None` for one a core. On the CPU, as many runs as there are threads go side by side.
     pub threads: Option<usize>,
+    /// The ranks that share every run; [`alone`](crate::dist::alone) for a process by itself. Several go through the runs one
+    /// after the other, each with its own threads.
+    pub communicator: Arc<dyn Communicator>,
 }
 
 /// The content of `report.json`.
@@ -73,7 +77,7 @@ impl StudyReport {
 /// Runs the study of a method, or what is missing of it, and writes its report.
 ///
 /// A folder of the same study with fewer seeds is carried on. Results do not depend on the number of threads or the order of
-/// the runs.
+/// the runs. Of several ranks rank 0 decides what is missing, writes the report, and tells the others.
 ///
 /// # Errors
 /// If the method has no such profile, the folder holds something else, or a run fails: the error names its arm and seed. Runs
@@ -84,9 +88,22 @@ pub fn reproduce<R: Recipe>(options: &StudyOptions) -> anyhow::Result<StudyRepor
     study.seeds = options.seeds.unwrap_or(study.seeds);
     study.validate()?;
     let plan = Plan::new::<R>(&study, options)?;
-    let record = StudyRecord::open(&options.out, plan.record())?;
+    let mut record = None;
+    on_root(&*options.communicator, || -> anyhow::Result<()> {
+        record = Some(StudyRecord::open(&options.out, plan.record())?);
+        Ok(())
+    })?;
     let seconds = runs::run_missing::<R>(&study, &plan, record)?;
+    on_root(&*options.communicator, || write_report::<R>(&study, options, &plan, seconds))
+}
 
+/// Judges the runs, which took so many seconds, and writes the report.
+fn write_report<R: Recipe>(
+    study: &Study<R::Config>,
+    options: &StudyOptions,
+    plan: &Plan,
+    seconds: f64,
+) -> anyhow::Result<StudyReport> {
     let summaries = plan.summaries()?;
     let claims = study.claims.iter().map(|spec| {
         let baseline = summaries.metric(&spec.baseline, &spec.metric)?;
@@ -94,12 +111,12 @@ pub fn reproduce<R: Recipe>(options: &StudyOptions) -> anyhow::Result<StudyRepor
         Ok(Claim::test(spec, &baseline, &ours))
     });
     let claims = claims.collect::<anyhow::Result<Vec<Claim>>>()?;
-    let comparisons = study.comparisons.iter().map(|spec| Comparison::of(spec, &study, &summaries.runs));
+    let comparisons = study.comparisons.iter().map(|spec| Comparison::of(spec, study, &summaries.runs));
     let comparisons = comparisons.collect::<anyhow::Result<_>>()?;
     let report = StudyReport { method: R::METHOD.to_owned(), profile: options.profile, seconds, claims, comparisons };
     let json = serde_json::to_string_pretty(&report)? + "\n";
     write_atomic(&options.out.join("report.json"), json.as_bytes())?;
-    let html = report::study_html::<R>(&study, &report, &summaries.runs)?;
+    let html = report::study_html::<R>(study, &report, &summaries.runs)?;
     write_atomic(&options.out.join("report.html"), html.as_bytes())?;
     Ok(report)
 }

@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sconce_core::Device;
+use sconce_core::{Communicator, Device};
 
 use super::{
     FinishedRun, StudyOptions, Summaries,
@@ -21,7 +21,9 @@ use super::{
     runs_folder,
 };
 use crate::{
-    EngineError, InitialWeights, Recipe, Result, Run, RunOptions, Start, Study, Summary, config, report,
+    EngineError, InitialWeights, Recipe, Result, Run, RunOptions, Start, Study, Summary, config,
+    dist::{greatest, on_root},
+    report,
     signals::{self, Interrupt},
     with_threads,
 };
@@ -33,6 +35,7 @@ pub(super) struct Plan {
     dir: PathBuf,
     device: Device,
     threads: usize,
+    ranks: Arc<dyn Communicator>,
 }
 
 /// One arm with one seed.
@@ -73,7 +76,26 @@ impl Plan {
         };
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.unwrap_or_else(cores).max(1);
-        Ok(Self { identity, runs, dir: options.out.clone(), device: options.device.clone(), threads })
+        Ok(Self {
+            identity,
+            runs,
+            dir: options.out.clone(),
+            device: options.device.clone(),
+            threads,
+            ranks: options.communicator.clone(),
+        })
+    }
+
+    /// The runs that are not finished, by their numbers.
+    fn missing(&self) -> anyhow::Result<Vec<usize>> {
+        runs_folder(&self.dir)?;
+        let mut missing = Vec::new();
+        for (i, run) in self.runs.iter().enumerate() {
+            if run.finished().with_context(|| run.name())?.is_none() {
+                missing.push(i);
+            }
+        }
+        Ok(missing)
     }
 
     pub(super) fn record(&self) -> Identity {
@@ -110,7 +132,7 @@ impl PlannedRun {
 
     /// Runs it, from the beginning or from where it was interrupted. A run of another kind in its place is refused by
     /// [`Run::open`], which names what differs.
-    fn run<R: Recipe>(&self, config: &R::Config, device: &Device) -> anyhow::Result<()> {
+    fn run<R: Recipe>(&self, config: &R::Config, plan: &Plan) -> anyhow::Result<()> {
         let start = if self.dir.join("config.toml").exists() { Start::Resume } else { Start::Fresh };
         let mut run = Run::open(RunOptions {
             dir: self.dir.clone(),
@@ -119,12 +141,16 @@ impl PlannedRun {
             config_toml: self.config_toml.clone(),
             seed: self.seed,
             max_steps: None,
-            device: device.clone(),
+            device: plan.device.clone(),
             init_from: None,
             progress: false,
+            communicator: plan.ranks.clone(),
         })?;
         R::train(config, &mut run)?;
         drop(run);
+        if !plan.ranks.is_root() {
+            return Ok(());
+        }
         anyhow::ensure!(self.finished()?.is_some(), "the method reported no outcome");
         report::write_run(&self.dir)
     }
@@ -137,20 +163,16 @@ impl PlannedRun {
 pub(super) fn run_missing<R: Recipe>(
     study: &Study<R::Config>,
     plan: &Plan,
-    record: StudyRecord,
+    record: Option<StudyRecord>,
 ) -> anyhow::Result<f64> {
     let started = Instant::now();
-    runs_folder(&plan.dir)?;
-    let mut missing = Vec::new();
-    for run in &plan.runs {
-        if run.finished().with_context(|| run.name())?.is_none() {
-            missing.push(run);
-        }
-    }
+    let missing = on_root(&*plan.ranks, || plan.missing())?;
+    let missing: Vec<&PlannedRun> = missing.into_iter().map(|i| &plan.runs[i]).collect();
     if missing.is_empty() {
-        return Ok(record.write(0.0)?);
+        return Ok(record.map_or(Ok(0.0), |record| record.write(0.0))?);
     }
-    let n_workers = if plan.device.is_cpu() { plan.threads.min(missing.len()) } else { 1 };
+    let side_by_side = plan.device.is_cpu() && plan.ranks.is_alone();
+    let n_workers = if side_by_side { plan.threads.min(missing.len()) } else { 1 };
     let work = Work {
         missing: &missing,
         next: AtomicUsize::new(0),
@@ -160,20 +182,22 @@ pub(super) fn run_missing<R: Recipe>(
     let record = Mutex::new(record);
     thread::scope(|scope| {
         let (events, received) = mpsc::channel();
-        scope.spawn(|| progress::show(received, missing.len(), n_workers));
+        if plan.ranks.is_root() {
+            scope.spawn(|| progress::show(received, missing.len(), n_workers));
+        }
         for _ in 0..n_workers {
             let events = events.clone();
             let work = &work;
             // One at a time: all would write the same temporary file.
             let note = || {
                 let record = record.lock().unwrap_or_else(PoisonError::into_inner);
-                record.write(started.elapsed().as_secs_f64())
+                write(&record, started)
             };
-            scope.spawn(move || work.take_turns::<R>(study, &plan.device, &events, note));
+            scope.spawn(move || work.take_turns::<R>(study, plan, &events, note));
         }
     });
     let record = record.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let seconds = record.write(started.elapsed().as_secs_f64())?;
+    let seconds = write(&record, started)?;
     let mut errors = work.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
     errors.sort_by_key(|(index, _)| *index);
     let error = errors.into_iter().next().map(|(_, error)| error);
@@ -186,6 +210,12 @@ pub(super) fn run_missing<R: Recipe>(
         }
         _ => error.map_or(Ok(seconds), Err),
     }
+}
+
+/// Notes how long this process has worked, on the rank that has the record.
+fn write(record: &Option<StudyRecord>, started: Instant) -> Result<f64> {
+    let seconds = started.elapsed().as_secs_f64();
+    record.as_ref().map_or(Ok(seconds), |record| record.write(seconds))
 }
 
 /// What the workers share.
@@ -201,21 +231,23 @@ impl Work<'_> {
     fn take_turns<R: Recipe>(
         &self,
         study: &Study<R::Config>,
-        device: &Device,
+        plan: &Plan,
         events: &mpsc::Sender<Event>,
         note: impl Fn() -> Result<f64>,
     ) {
         loop {
             let index = self.next.fetch_add(1, Ordering::SeqCst);
             let Some(run) = self.missing.get(index) else { return };
-            if Interrupt::process().requested().is_some() || !self.errors().is_empty() {
-                return;
+            match is_stopped(&*plan.ranks) {
+                Ok(is_stopped) if is_stopped || !self.errors().is_empty() => return,
+                Ok(_) => {}
+                Err(error) => return self.errors().push((index, error.into())),
             }
             let started = Instant::now();
             // Nobody may be listening; progress is not worth an error.
             let _ = events.send(Event::Started { index, name: run.name(), dir: run.dir.clone() });
             let config = &study.arms[run.arm_idx].config;
-            let done = with_threads(Some(self.threads_each), || run.run::<R>(config, device))
+            let done = with_threads(Some(self.threads_each), || run.run::<R>(config, plan))
                 .map_err(anyhow::Error::from)
                 .and_then(|done| done)
                 .and_then(|()| note().map(drop).map_err(anyhow::Error::from));
@@ -230,6 +262,16 @@ impl Work<'_> {
     fn errors(&self) -> std::sync::MutexGuard<'_, Vec<(usize, anyhow::Error)>> {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether any rank was asked to stop; then all of them are.
+fn is_stopped(ranks: &dyn Communicator) -> Result<bool> {
+    let own = Interrupt::process().requested();
+    let signal = greatest(ranks, own.unwrap_or(0))?;
+    if own.is_none() && signal != 0 {
+        Interrupt::process().request(signal);
+    }
+    Ok(signal != 0)
 }
 
 /// The last line of a run's log, for progress.

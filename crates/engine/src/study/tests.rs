@@ -130,7 +130,14 @@ fake!(Misspelled, {
 });
 
 fn options(out: &Path, seeds: Option<usize>) -> StudyOptions {
-    StudyOptions { profile: Profile::Smoke, seeds, out: out.to_owned(), device: Device::Cpu, threads: Some(2) }
+    StudyOptions {
+        profile: Profile::Smoke,
+        seeds,
+        out: out.to_owned(),
+        device: Device::Cpu,
+        threads: Some(2),
+        communicator: crate::dist::alone(),
+    }
 }
 
 fn names(trained: &[(String, u64, bool)]) -> Vec<String> {

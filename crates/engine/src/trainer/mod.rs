@@ -5,12 +5,17 @@ mod state;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use sconce_core::{Batches, DType, GradStore, Params, Position, Tensor, Var, write_tensors};
+use sconce_core::{Batches, Communicator, DType, GradStore, Params, Position, Tensor, Var, write_tensors};
 
 pub use self::config::TrainerConfig;
 use crate::{
     Checkpoint, Clock, Ema, EngineError, Loss, Metrics, Optimizer, ParamGroup, Record, Result, Run, Stateful,
-    checkpoint::Window, clip_coefficient, global_norm, progress::Progress, threads::on_large_stack,
+    checkpoint::Window,
+    clip_coefficient,
+    dist::{self, Note},
+    global_norm,
+    progress::Progress,
+    threads::{is_ours, on_large_stack},
 };
 
 /// What a batch is made of, so that one whose loss is not finite can be saved and looked at.
@@ -43,6 +48,7 @@ pub struct Trainer<'a> {
     ema: Option<Ema>,
     tracked: BTreeMap<String, Arc<dyn Stateful>>,
     run: &'a mut Run,
+    ranks: Arc<dyn Communicator>,
     /// Where the run resumed, until everything of it is restored.
     resumed: Option<Checkpoint>,
 
@@ -70,7 +76,9 @@ impl<'a> Trainer<'a> {
     ///
     /// # Errors
     /// [`EngineError::Config`] if a number is out of its range; in a run that resumes, the errors of reading the
-    /// checkpoint, one of another architecture among them.
+    /// checkpoint, one of another architecture among them. Where several ranks train, [`EngineError::Mismatch`] if their
+    /// models differ, or if this thread is not one of [`with_threads`](crate::with_threads): a rank that waits for another
+    /// would block threads that the other needs.
     pub fn new(params: &Params, config: &TrainerConfig, run: &'a mut Run) -> Result<Self> {
         Self::with_groups(params, vec![ParamGroup::new("all", params.trainable())], config, run)
     }
@@ -91,6 +99,7 @@ impl<'a> Trainer<'a> {
             ema: None,
             tracked: BTreeMap::new(),
             resumed: run.resumed().cloned(),
+            ranks: run.communicator().clone(),
             run,
             step: 0,
             position: Position::default(),
@@ -107,6 +116,9 @@ impl<'a> Trainer<'a> {
             params: params.clone(),
             config: config.clone(),
         };
+        if !trainer.ranks.is_alone() && !is_ours() {
+            return Err(EngineError::mismatch("the thread of a rank", "one by itself", "one of `with_threads`"));
+        }
         trainer.restore()?;
         Ok(trainer)
     }
@@ -150,7 +162,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Learns from the batch that [`Trainer::next`] gave: backward, and when the update has its batches, clipping, optimiser,
-    /// average, schedule and log.
+    /// average, schedule and log. Where several ranks train, all learn from all their batches, and log means over them.
     ///
     /// # Errors
     /// [`EngineError::NonFinite`] if the loss, a term of it or the norm of its gradient is not finite: the parameters are
@@ -159,22 +171,30 @@ impl<'a> Trainer<'a> {
         if !self.drawn {
             return Err(EngineError::mismatch("a step", "no batch for it", "one batch drawn by `next`"));
         }
-        let values = read(loss)?;
-        for &(name, value) in &values {
-            self.require_finite(name, value, batch)?;
+        let own = read(loss)?;
+        let (share, values) = Note::new(loss.n_samples(), &own).exchange(&*self.ranks)?;
+        for (&(name, own), &value) in own.iter().zip(&values) {
+            self.require_finite((name, value), !own.is_finite(), batch)?;
         }
         let wanted = self.batches_of_this_update();
-        let share = if wanted == 1 { loss.total().clone() } else { (loss.total() / wanted as f64)? };
-        let mut gradients = on_large_stack(|| sconce_core::backward(&share))??;
+        // Before the backward pass, in which ranks may already add up what they have.
+        let total = if share == 1.0 { loss.total().clone() } else { (loss.total() * share)? };
+        let total = if wanted == 1 { total } else { (total / wanted as f64)? };
+        let mut gradients = on_large_stack(|| sconce_core::backward(&total))??;
         let mut n_batches = 1;
         if let Some((sum, n)) = self.gradients.take() {
             add(&mut gradients, &sum, self.optimizer.params().map(|(_, var)| var))?;
             n_batches += n;
         }
-        let norm = if n_batches == wanted { self.norm(&gradients, batch)? } else { None };
+        let norm = if n_batches == wanted {
+            dist::sum_gradients(&*self.ranks, &mut gradients, self.optimizer.params().map(|(_, var)| var))?;
+            self.norm(&gradients, batch)?
+        } else {
+            None
+        };
 
         // From here on nothing about the numbers can fail.
-        values.iter().for_each(|(name, value)| self.window.add(name, *value));
+        own.iter().zip(&values).for_each(|((name, _), value)| self.window.add(name, *value));
         self.drawn = false;
         self.position.batch += 1;
         let epoch = self.position.epoch + 1;
@@ -183,7 +203,7 @@ impl<'a> Trainer<'a> {
             self.finished_epoch = Some(epoch);
         }
         if n_batches == wanted {
-            self.update(&gradients, norm, values[0].1, epoch)?;
+            self.update(&gradients, norm, values[0], epoch)?;
         } else {
             self.gradients = Some((gradients, n_batches));
         }
@@ -230,6 +250,11 @@ impl<'a> Trainer<'a> {
         self.position.epoch + usize::from(!at_its_end)
     }
 
+    /// Batches that have had their step, those before a resume included: a key for what is drawn for the next one.
+    pub fn batches(&self) -> usize {
+        self.position.epoch * self.batches_per_epoch + self.position.batch
+    }
+
     /// The learning rate of the next update.
     pub fn lr(&self) -> f64 {
         let clock = Clock { step: self.step, steps_per_epoch: self.steps_per_epoch(), epochs: self.config.epochs };
@@ -252,23 +277,30 @@ impl<'a> Trainer<'a> {
         if n == 0 {
             return Err(EngineError::mismatch("batches in an epoch", 0, "at least 1"));
         }
+        if let Some(other) =
+            self.ranks.all_gather_f64(&[n as f64])?.into_iter().flatten().find(|&other| other != n as f64)
+        {
+            return Err(EngineError::mismatch("batches in an epoch", n, format!("{other}, as on another rank")));
+        }
         self.check_restored(n)?;
         self.batches_per_epoch = n;
         batches.seek(self.position).map_err(|e| self.batch_error(e))?;
-        self.progress = Some(Progress::new(self.run.options().progress, self.step, self.last_step()));
+        self.progress =
+            Some(Progress::new(self.run.options().progress && self.run.is_root(), self.step, self.last_step()));
         Ok(())
     }
 
     /// Writes the checkpoints that are due; whether training is over.
     fn between_steps(&mut self) -> Result<bool> {
         let is_over = self.step >= self.last_step();
-        let signal = self.run.interrupt().requested();
+        let signal = self.signal()?;
         if self.best_is_new {
             self.save("best")?;
             self.best_is_new = false;
         }
         let is_due = self.step > 0 && self.is_at(self.config.checkpoint_every);
         if (is_due || is_over || signal.is_some()) && self.saved != Some(self.step) {
+            dist::require_equal(&*self.ranks, &self.params)?;
             self.save("last")?;
         }
         if let Some(progress) = self.progress.as_ref().filter(|_| is_over || signal.is_some()) {
@@ -278,6 +310,16 @@ impl<'a> Trainer<'a> {
             Some(signal) => Err(EngineError::Interrupted { signal, step: self.step, dir: self.run.dir().to_owned() }),
             None => Ok(is_over),
         }
+    }
+
+    /// The signal to stop that any of the ranks had, on all of them.
+    fn signal(&self) -> Result<Option<i32>> {
+        let own = self.run.interrupt().requested();
+        let signal = dist::greatest(&*self.ranks, own.unwrap_or(0))?;
+        if own.is_none() && signal != 0 {
+            self.run.interrupt().request(signal);
+        }
+        Ok(self.run.interrupt().requested())
     }
 
     fn update(&mut self, gradients: &GradStore, norm: Option<f64>, loss: f64, epoch: usize) -> Result<()> {
@@ -290,6 +332,7 @@ impl<'a> Trainer<'a> {
             _ => 1.0,
         };
         self.optimizer.step_scaled(gradients, lr, scale)?;
+        dist::average_statistics(&*self.ranks, &self.params)?;
         if let Some(ema) = &mut self.ema {
             ema.update(&self.params)?;
         }
@@ -311,19 +354,22 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         let norm = global_norm(gradients, self.optimizer.params().map(|(_, var)| var))?;
-        self.require_finite("gradient norm", norm, batch)?;
+        self.require_finite(("gradient norm", norm), true, batch)?;
         Ok(Some(norm))
     }
 
-    fn require_finite(&self, term: &str, value: f64, batch: &impl BatchTensors) -> Result<()> {
+    /// Checks a value that is the same on all ranks. If it is not finite, those who had part in that save their `batch`.
+    fn require_finite(&self, (term, value): (&str, f64), had_part: bool, batch: &impl BatchTensors) -> Result<()> {
         if value.is_finite() {
             return Ok(());
         }
         let step = self.step + 1;
-        let (path, tensors) = (self.run.dump_file(step), batch.tensors());
+        let (path, tensors) = (self.run.dump_file(step, self.ranks.rank()), batch.tensors());
         // That the loss is not finite matters more than that its batch could not be saved.
-        let is_saved = !tensors.is_empty() && write_tensors(&path, &tensors).is_ok();
-        Err(EngineError::NonFinite { term: term.to_owned(), value, step, dump: is_saved.then_some(path) })
+        let is_saved = had_part && !tensors.is_empty() && write_tensors(&path, &tensors).is_ok();
+        let saved = self.ranks.all_gather(&[u8::from(is_saved)])?;
+        let dump = saved.iter().position(|saved| saved == &[1]).map(|rank| self.run.dump_file(step, rank));
+        Err(EngineError::NonFinite { term: term.to_owned(), value, step, dump })
     }
 
     /// Whether something that happens every `every` steps, or at the end of each epoch, is due after the last step.

@@ -6,6 +6,7 @@ use super::Trainer;
 use crate::{
     CheckpointState, Ema, EngineError, Result,
     checkpoint::{self, Content, tracked_file},
+    dist,
 };
 
 impl Trainer<'_> {
@@ -18,6 +19,7 @@ impl Trainer<'_> {
             (self.step, self.position, self.saved) = (state.step, state.position, Some(state.step));
             (self.window, self.best) = (state.window.clone(), state.best);
         }
+        dist::broadcast_params(&*self.ranks, &self.params)?;
         if let Some(decay) = self.config.ema {
             let ema = self.ema.insert(Ema::new(&self.params, decay)?);
             if let Some(file) = self.resumed.as_ref().and_then(|c| c.ema_file()) {
@@ -49,6 +51,11 @@ impl Trainer<'_> {
     /// Writes the checkpoint `name`. `best` is not for resuming and does without the optimiser.
     pub(super) fn save(&mut self, name: &str) -> Result<()> {
         let is_last = name == "last";
+        if !self.run.is_root() {
+            // What all know, rank 0 writes.
+            self.saved = if is_last { Some(self.step) } else { self.saved };
+            return Ok(());
+        }
         let mut files = vec![(checkpoint::MODEL.to_owned(), Content::Tensors(self.params.tensors()))];
         if is_last {
             files.push((checkpoint::OPTIMIZER.to_owned(), Content::Tensors(self.optimizer.state()?)));

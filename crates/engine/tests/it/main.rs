@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 mod folder;
+mod ranks;
 mod regression;
 mod resume;
 mod trainer;

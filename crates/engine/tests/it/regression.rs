@@ -136,6 +136,7 @@ pub(crate) fn options(dir: &Path, start: Start) -> RunOptions {
         device: Device::Cpu,
         init_from: None,
         progress: false,
+        communicator: sconce_engine::dist::alone(),
     }
 }
 
