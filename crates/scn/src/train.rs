@@ -1,14 +1,10 @@
 //! The training loop, in the order of the official code: forward, losses with the labels as they were, step, then relabelling
 //! with the logits from before the step.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use sconce_core::{Batches, DType, Params, Rng, Tensor, nn::Mode};
-use sconce_engine::{BatchTensors, Loss, Metrics, Run, Stateful, Trainer, TrainerConfig};
+use sconce_engine::{BatchTensors, Loss, Metrics, Run, Stateful, Trainer, TrainerConfig, dist::gather_list};
 
 use crate::{
     config::{Margin, ScnConfig},
@@ -104,7 +100,8 @@ pub struct Trained {
     pub model: Scn,
 }
 
-/// Trains a network on `batches`. After every epoch `evaluate` measures it; what it returns for each split is logged, and
+/// Trains a network on `batches`. Several ranks share each batch: every rank splits its own share into groups, what is
+/// relabelled goes into the table of all of them, and all measure the whole of every split. After every epoch `evaluate` measures it; what it returns for each split is logged, and
 /// the run keeps the checkpoint that is best by `accuracy` on the split `validation`.
 ///
 /// # Errors
@@ -116,33 +113,32 @@ pub fn train<B: Batches<Batch = Batch>>(
     mut evaluate: impl FnMut(&Scn) -> Result<Vec<(&'static str, Metrics)>>,
 ) -> Result<Trained> {
     let (config, labels) = (training.config, &training.labels);
-    let params = Params::new(run.seed(), DType::F32, run.device());
+    let (seed, ranks) = (run.seed(), run.communicator().clone());
+    let params = Params::new(seed, DType::F32, run.device()).with_communicator(ranks.clone());
     let model = Scn::new(&params.scope(), config)?;
     let twin = Scn::new(&params.detached(), config)?;
     if let Some(path) = training.initial_weights {
         load_backbone(&params, path)?;
     }
-    let dropout = Arc::new(Mutex::new(Rng::new(run.seed(), "dropout")));
 
     let mut trainer = Trainer::new(&params, training.trainer, run)?;
     trainer.track("labels", labels.clone())?;
-    trainer.track("dropout", dropout.clone())?;
     for (name, state) in training.state {
         trainer.track(name, state.clone())?;
     }
     while let Some(batch) = trainer.next(batches)? {
         let epoch = trainer.epoch();
         let targets = labels.of(&batch.indices)?;
-        let output = {
-            let mut rng = dropout.lock().unwrap_or_else(PoisonError::into_inner);
-            model.forward(&batch.images, Mode::Train, &mut rng)?
-        };
+        let rng = &mut Rng::keyed(seed, "dropout", [trainer.batches() as u64, ranks.rank() as u64]);
+        let output = model.forward(&batch.images, Mode::Train, rng)?;
         let StepLoss { loss, groups } = step_loss(&model, &output, &label_tensor(&targets, params.device())?, config)?;
-        trainer.step(&loss, &batch)?;
+        trainer.step(&loss.samples(targets.len()), &batch)?;
 
         if epoch >= config.relabel.start_epoch {
             let proposed = relabel(&output.logits, &targets, &groups, &config.relabel)?;
-            labels.update(&batch.indices, &proposed, epoch)?;
+            let own: Vec<(usize, u32)> = batch.indices.iter().copied().zip(proposed).collect();
+            let (indices, proposed): (Vec<_>, Vec<_>) = gather_list(&*ranks, &own)?.into_iter().unzip();
+            labels.update(&indices, &proposed, epoch)?;
         }
         if trainer.finished_epoch().is_some() {
             for change in labels.changes().iter().filter(|c| c.epoch == epoch) {

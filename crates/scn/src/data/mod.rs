@@ -4,7 +4,7 @@ mod images;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use sconce_core::{Device, Rng};
+use sconce_core::{Communicator, Device, Rng};
 use sconce_data::{
     DataError, ImageBatch, ImageDataset, ImageSource, LabelNoise, Loader, LoaderConfig, NoisyLabels, Pipeline, Source,
 };
@@ -28,9 +28,9 @@ pub struct DataConfig {
     /// The share of the training images by which the best checkpoint is chosen, as noisy as the rest; at 0 all are trained on
     /// and none is chosen. FERPlus has validation images of its own, which get noise of the same kind where it is drawn.
     pub validation: f64,
-    /// Images of a training batch.
+    /// Images of a training batch, of all ranks together.
     pub batch_size: usize,
-    /// Threads that decode ahead; 0 for none. No result depends on it.
+    /// Threads of each rank that decode ahead; 0 for none. No result depends on it.
     pub workers: usize,
     /// What a training image goes through.
     pub train: Pipeline,
@@ -126,16 +126,17 @@ impl DataConfig {
         self.images.read(Part::Test, &mut BTreeMap::new())
     }
 
-    /// Shuffled, augmented batches of `dataset`, as training takes them.
+    /// Shuffled, augmented batches of `dataset`, as training takes them: of each what falls to this one of `ranks`.
     pub(crate) fn train_batches(
         &self,
         dataset: &ImageDataset,
         seed: u64,
         device: &Device,
+        ranks: &dyn Communicator,
     ) -> Result<Loader<Samples>, DataError> {
         let config = LoaderConfig { shuffle: true, ..self.in_order(seed) };
         let images = ImageSource::new(dataset.clone(), self.train.clone())?;
-        Loader::new(Samples { images, device: device.clone() }, config)
+        Loader::new(Samples { images, device: device.clone() }, config)?.sharded(ranks.rank(), ranks.size())
     }
 
     /// Batches of `dataset` in its own order, without augmentation.

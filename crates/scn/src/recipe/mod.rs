@@ -19,7 +19,7 @@ use sconce_core::{DType, Device, LoadReport, Params, Tolerance};
 use sconce_data::{ImageDataset, Loader};
 use sconce_engine::{
     Checkpoint, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile, Source, Stateful,
-    Study, Weights,
+    Study, Weights, dist::on_root,
 };
 
 use crate::{
@@ -70,12 +70,14 @@ impl sconce_engine::Recipe for Recipe {
         let initial = initial_weights(config, run)?;
         let data = config.data.read(run.seed())?;
         check_classes(&config.scn, data.train.classes(), data.train.origin())?;
-        store_labels(&data, run)?;
-        store_origin(&data, initial.as_deref(), run)?;
+        if run.is_root() {
+            store_labels(&data, run)?;
+            store_origin(&data, initial.as_deref(), run)?;
+        }
         let classes = Arc::new(ClassNames(data.train.classes().to_vec()));
         let labels = Arc::new(LabelTable::new(data.train.labels().to_vec(), config.scn.model.n_classes)?);
         let device = run.device().clone();
-        let mut batches = config.data.train_batches(&data.train, run.seed(), &device)?;
+        let mut batches = config.data.train_batches(&data.train, run.seed(), &device, &**run.communicator())?;
         let named = [("validation", data.validation.as_ref()), ("test", Some(&data.test))];
         let splits = named.into_iter().filter_map(|(name, dataset)| Some((name, dataset?)));
         let mut splits = splits
@@ -92,7 +94,7 @@ impl sconce_engine::Recipe for Recipe {
         let trained = train(&training, &mut batches, run, |model| {
             splits.iter_mut().map(|(name, dataset, batches)| Ok((*name, measure(model, dataset, batches)?))).collect()
         })?;
-        outcome::report(config, &data, &labels, &trained, run)
+        if run.is_root() { outcome::report(config, &data, &labels, &trained, run) } else { Ok(()) }
     }
 
     fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
@@ -125,7 +127,9 @@ fn initial_weights(config: &Config, run: &Run) -> anyhow::Result<Option<PathBuf>
         (Some(path), _) => Ok(Some(path.to_owned())),
         (None, Pretraining::None) => Ok(None),
         (None, Pretraining::File) => anyhow::bail!(NEEDS_WEIGHTS),
-        (None, Pretraining::Hub { repo, file, revision }) => fetch(repo, file, revision).map(Some),
+        (None, Pretraining::Hub { repo, file, revision }) => {
+            on_root(&**run.communicator(), || fetch(repo, file, revision)).map(Some)
+        }
     }
 }
 
