@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{data, workspace};
 
 /// Programs that some commands use: name, and what for.
-const OPTIONAL: [(&str, &str); 10] = [
+const OPTIONAL: [(&str, &str); 11] = [
     ("taskset", "bench on one pinned thread"),
     ("apt-get", "data fetch, Debian packages"),
     ("dpkg-deb", "data fetch, Debian packages"),
@@ -17,7 +17,8 @@ const OPTIONAL: [(&str, &str); 10] = [
     ("python3", "bench --peer with torch and torchvision; data fetch, Python wheels"),
     ("cargo-fuzz", "fuzz"),
     ("nvcc", "the feature cuda"),
-    ("mpirun", "more than one process, from a later version on"),
+    ("mpirun", "reproduce --ranks, training by several processes"),
+    ("mpicc", "the feature mpi"),
 ];
 
 pub(crate) fn run() -> Result<()> {

@@ -5,6 +5,7 @@ mod ci;
 mod data;
 mod doctor;
 mod fuzz;
+mod mpi;
 mod parity;
 mod reproduce;
 mod tidy;

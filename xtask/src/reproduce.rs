@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::workspace::{self, Binary, Metadata, Package, Reproduce};
+use crate::{
+    mpi,
+    workspace::{self, Binary, Metadata, Package, Reproduce},
+};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,10 +30,10 @@ pub(crate) struct Args {
     /// `cpu` or `cuda:N`.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Processes that share the work of one run.
+    /// Processes that share the work of one run; more than one want an MPI.
     #[arg(long, value_name = "N", default_value_t = 1)]
     ranks: u32,
-    /// Threads [default: all cores].
+    /// Threads of each process [default: all cores together].
     #[arg(long, value_name = "N")]
     threads: Option<u32>,
 }
@@ -51,7 +54,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let metadata = workspace::metadata()?;
     let methods = select(&metadata, &args.methods)?;
     ensure!(args.ranks > 0, "--ranks must be at least 1");
-    ensure!(args.ranks == 1, "--ranks {} needs the feature mpi, which no method has yet", args.ranks);
+    if args.ranks > 1 {
+        mpi::require()?;
+    }
 
     // One that fails must not keep the others from running.
     let mut done = Vec::new();
@@ -84,9 +89,12 @@ fn select<'a>(metadata: &'a Metadata, names: &[String]) -> Result<Vec<(&'a Packa
 }
 
 fn reproduce(method: &Reproduce, out: &Path, args: &Args) -> Result<()> {
-    let features: &[&str] = if args.device.starts_with("cuda") { &["cli", "cuda"] } else { &["cli"] };
-    let binary = Binary { name: &method.binary, features }.build()?;
-    let status = Command::new(&binary)
+    let mut features = vec!["cli"];
+    features.extend(args.device.starts_with("cuda").then_some("cuda"));
+    features.extend((args.ranks > 1).then_some("mpi"));
+    let binary = Binary { name: &method.binary, features: &features }.build()?;
+    let mut command = if args.ranks > 1 { mpi::command(&binary, args.ranks)? } else { Command::new(&binary) };
+    let status = command
         .args(arguments(args))
         .arg("--out")
         .arg(out)
