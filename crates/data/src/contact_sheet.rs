@@ -1,8 +1,8 @@
 //! Contact sheets: many images in a grid.
 
-use crate::{Image, Resize, Result};
+use crate::{DataError, Image, Resize, Result};
 
-/// How a [`contact_sheet`] is laid out.
+/// How the images of a contact sheet are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContactSheet {
     /// Images in a row.
@@ -24,13 +24,16 @@ impl ContactSheet {
     /// A grid of images in their order, each scaled into a square and framed in a colour of its own.
     ///
     /// # Errors
-    /// [`crate::DataError::Argument`] if the sheet would be too large.
+    /// [`DataError::Argument`] if the sheet would be empty or too large.
     pub fn draw(&self, cells: Vec<(Image, [u8; 3])>) -> Result<Image> {
         let Self { side, frame, .. } = *self;
-        let cell = side + 2 * frame;
+        if side == 0 {
+            return Err(DataError::argument("contact sheet: side", side, "at least 1"));
+        }
+        let cell = frame.saturating_mul(2).saturating_add(side);
         let columns = cells.len().clamp(1, self.columns.max(1));
         let rows = cells.len().div_ceil(columns).max(1);
-        let (width, height) = (columns * cell, rows * cell);
+        let (width, height) = (columns.saturating_mul(cell), rows.saturating_mul(cell));
         crate::resample::check_size("contact sheet", width, height)?;
         let mut pixels = vec![255u8; width * height * 3];
         for (i, (image, colour)) in cells.into_iter().enumerate() {
@@ -89,6 +92,15 @@ mod tests {
         assert_eq!(pixel(cell + layout.frame, layout.frame), [200; 3]);
         // The image is half as wide as high; beside it is white.
         assert_eq!(pixel(layout.frame + layout.side - 1, layout.frame), [255; 3]);
+    }
+
+    #[test]
+    fn layouts_that_cannot_be_drawn_are_refused() {
+        let image = || vec![(Image::new(1, 1, 1, vec![0]).unwrap(), GRAY)];
+        for (side, frame) in [(0, 4), (usize::MAX, 1), (1, usize::MAX)] {
+            let layout = ContactSheet { columns: 2, side, frame };
+            assert!(matches!(layout.draw(image()), Err(DataError::Argument { .. })), "{layout:?}");
+        }
     }
 
     #[test]

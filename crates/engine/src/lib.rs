@@ -69,6 +69,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 mod checkpoint;
+mod class_names;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod clip;
@@ -95,6 +96,7 @@ mod threads;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointState, Stateful, Window};
+pub use class_names::ClassNames;
 pub use clip::{clip_coefficient, global_norm};
 pub use ema::{Ema, blend};
 pub use error::{EngineError, Result, Source};

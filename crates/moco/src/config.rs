@@ -27,7 +27,8 @@ pub struct MocoConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfig {
-    /// The backbone. What its batch normalisations do is decided by [`MocoConfig::batch_norm`].
+    /// The backbone. What its batch normalisations do is decided by [`MocoConfig::batch_norm`]; another kind than the default
+    /// is refused here.
     pub backbone: ResNetConfig,
     /// What follows the pooled features.
     pub head: Head,
@@ -51,7 +52,8 @@ pub enum Head {
 pub enum Mechanism {
     /// MoCo (c): a queue of the latest keys, which a slowly moving copy of the query encoder makes.
     Queue {
-        /// K, the keys that the queue holds. Any number: batches need not divide it.
+        /// K, the keys that the queue holds. Any number: batches need not divide it. One as long as the training set always has
+        /// an older key of the query's own image among the negatives.
         length: usize,
         /// m of eq. (2), `θ_k ← m θ_k + (1 − m) θ_q`: 0 copies the query encoder, 1 never moves.
         momentum: f64,
@@ -95,11 +97,13 @@ impl BatchNormGroups {
     pub fn kind(self, ranks: usize) -> Result<BatchNormKind> {
         match self {
             Self::Whole => Ok(BatchNormKind::Sync),
-            Self::Groups { groups, .. } if groups == 0 || groups % ranks != 0 => Err(MocoError::config(
-                "moco.batch_norm.groups",
-                groups,
-                format!("a multiple of the number of ranks, {ranks}"),
-            )),
+            Self::Groups { groups, .. } if groups == 0 || ranks == 0 || !groups.is_multiple_of(ranks) => {
+                Err(MocoError::config(
+                    "moco.batch_norm.groups",
+                    groups,
+                    format!("a multiple of the number of ranks, {ranks}"),
+                ))
+            }
             Self::Groups { groups, .. } if groups == ranks => Ok(BatchNormKind::Learning),
             Self::Groups { groups, .. } => Ok(BatchNormKind::Split { splits: groups / ranks }),
         }
@@ -118,6 +122,10 @@ impl BatchNormGroups {
         matches!(self, Self::Groups { shuffle: true, .. })
     }
 }
+
+/// More is no setting but a slip: it would not fit into memory.
+const MOST_DIM: usize = 1 << 16;
+const MOST_KEYS: usize = 1 << 26;
 
 impl MocoConfig {
     /// MoCo v1 (He et al., 2020, §3.3 and §4): ResNet-50, a linear head, τ = 0.07, 65,536 keys, m = 0.999, BN shuffled over 8
@@ -147,20 +155,27 @@ impl MocoConfig {
             true => Ok(()),
             false => Err(MocoError::config(field, found, expected)),
         };
+        let limit = |field, value: usize, most: usize| {
+            require(field, value.to_string(), &format!("1 to {most}"), (1..=most).contains(&value))
+        };
         let share = |field, value: f64| require(field, value.to_string(), "0 to 1", (0.0..=1.0).contains(&value));
         self.encoder.backbone.validate()?;
-        require("moco.encoder.dim", self.encoder.dim.to_string(), "at least 1", self.encoder.dim > 0)?;
+        let batch_norm = self.encoder.backbone.batch_norm;
+        let is_default = batch_norm == BatchNormKind::Learning;
+        let expected = "\"learning\": moco.batch_norm decides";
+        require("moco.encoder.backbone.batch_norm", format!("{batch_norm:?}"), expected, is_default)?;
+        limit("moco.encoder.dim", self.encoder.dim, MOST_DIM)?;
         let temperature = self.temperature;
         let is_positive = temperature > 0.0 && temperature.is_finite();
         require("moco.temperature", temperature.to_string(), "a positive number", is_positive)?;
         match self.mechanism {
             Mechanism::Queue { length, momentum } => {
-                require("moco.mechanism.length", length.to_string(), "at least 1", length > 0)?;
+                limit("moco.mechanism.length", length, MOST_KEYS)?;
                 share("moco.mechanism.momentum", momentum)?;
             }
             Mechanism::EndToEnd => {}
             Mechanism::MemoryBank { negatives, momentum } => {
-                require("moco.mechanism.negatives", negatives.to_string(), "at least 1", negatives > 0)?;
+                limit("moco.mechanism.negatives", negatives, MOST_KEYS)?;
                 share("moco.mechanism.momentum", momentum)?;
             }
         }

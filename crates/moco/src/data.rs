@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sconce_core::{Device, Rng};
+use sconce_core::{Communicator, Device, Rng};
 use sconce_data::{
     DataError, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Pipeline, Source, Split, TwoCropBatch,
     TwoCropSource, fashion_mnist_subset, read_cifar10, read_fashion_mnist, read_image_folder,
@@ -47,27 +47,42 @@ pub enum Images {
     ImageFolder {
         /// The folder of the training classes.
         train: PathBuf,
-        /// The folder of the test classes, named as the training ones.
-        test: PathBuf,
+        /// The folder of the test classes, named as the training ones. Pre-training does without, and then measures nothing:
+        /// `train` may be one folder of images in it, whatever its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        test: Option<PathBuf>,
     },
 }
 
 impl Images {
-    /// The images of one split.
-    pub(crate) fn read(&self, split: Split) -> Result<ImageDataset, DataError> {
-        match self {
+    /// The images of one split; none of a test split that there is not.
+    fn read(&self, split: Split) -> Result<Option<ImageDataset>, DataError> {
+        let dataset = match self {
             Self::FashionMnistSubset => fashion_mnist_subset(split),
             Self::FashionMnist { root } => read_fashion_mnist(root, split),
             Self::Cifar10 { root } => read_cifar10(root, split),
-            Self::ImageFolder { train, test } => read_image_folder(if split == Split::Test { test } else { train }),
-        }
+            Self::ImageFolder { train, .. } if split == Split::Train => read_image_folder(train),
+            Self::ImageFolder { test: Some(test), .. } => read_image_folder(test),
+            Self::ImageFolder { test: None, .. } => return Ok(None),
+        };
+        dataset.map(Some)
     }
 
     /// Both splits, of the same classes.
     pub(crate) fn read_both(&self) -> Result<Datasets, DataError> {
-        let (train, test) = (self.read(Split::Train)?, self.read(Split::Test)?);
-        test.check_classes(train.classes())?;
+        let Some(train) = self.read(Split::Train)? else {
+            return Err(DataError::argument("data.images.train", "nothing", "a folder"));
+        };
+        let test = self.read(Split::Test)?;
+        if let Some(test) = &test {
+            test.check_classes(train.classes())?;
+        }
         Ok(Datasets { train, test })
+    }
+
+    /// The test images.
+    pub(crate) fn read_test(&self) -> Result<ImageDataset, DataError> {
+        self.read(Split::Test)?.ok_or_else(no_test)
     }
 }
 
@@ -75,13 +90,24 @@ impl Images {
 #[derive(Debug)]
 pub(crate) struct Datasets {
     pub(crate) train: ImageDataset,
-    pub(crate) test: ImageDataset,
+    pub(crate) test: Option<ImageDataset>,
+}
+
+fn no_test() -> DataError {
+    DataError::argument("data.images.test", "nothing", "a folder of labelled images to measure on")
 }
 
 impl Datasets {
     /// A hash of both splits.
     pub(crate) fn hash(&self) -> Result<String, DataError> {
-        Ok(format!("{}+{}", self.train.content_hash()?, self.test.content_hash()?))
+        let train = self.train.content_hash()?;
+        let test = self.test.as_ref().map(ImageDataset::content_hash).transpose()?;
+        Ok(test.map_or_else(|| train.clone(), |test| format!("{train}+{test}")))
+    }
+
+    /// The test images, which whoever trains on labels needs.
+    pub(crate) fn labelled_test(&self) -> Result<&ImageDataset, DataError> {
+        self.test.as_ref().ok_or_else(no_test)
     }
 }
 
@@ -98,23 +124,31 @@ impl DataConfig {
         self.eval.validate()
     }
 
-    /// Shuffled pairs of views of `dataset`; a last batch that is not full is left out.
-    pub(crate) fn views(&self, dataset: &ImageDataset, seed: u64, device: &Device) -> Result<Loader<Views>, DataError> {
+    /// Shuffled pairs of views of `dataset`, this rank's of each batch; a last batch that is not full is left out.
+    pub(crate) fn views(
+        &self,
+        dataset: &ImageDataset,
+        seed: u64,
+        device: &Device,
+        ranks: &dyn Communicator,
+    ) -> Result<Loader<Views>, DataError> {
         let images = TwoCropSource::new(dataset.clone(), self.train.clone())?;
         let config = LoaderConfig { drop_last: true, ..self.loader(self.batch_size, Some(seed)) };
-        Loader::new(Views { images, device: device.clone() }, config)
+        Loader::new(Views { images, device: device.clone() }, config)?.sharded(ranks.rank(), ranks.size())
     }
 
-    /// Shuffled, augmented images of `dataset` with their labels.
+    /// Shuffled, augmented images of `dataset` with their labels, this rank's of each batch.
     pub(crate) fn labelled(
         &self,
         dataset: &ImageDataset,
         batch_size: usize,
         seed: u64,
         device: &Device,
+        ranks: &dyn Communicator,
     ) -> Result<Loader<Labelled>, DataError> {
         let images = ImageSource::new(dataset.clone(), self.train.clone())?;
-        Loader::new(Labelled { images, device: device.clone() }, self.loader(batch_size, Some(seed)))
+        Loader::new(Labelled { images, device: device.clone() }, self.loader(batch_size, Some(seed)))?
+            .sharded(ranks.rank(), ranks.size())
     }
 
     /// Images of `dataset` in its own order, without augmentation.

@@ -1,7 +1,12 @@
 //! A training step of the method, in the order of the official code.
 
-use sconce_core::{DType, Params, Rng, Tensor, Tolerance, Var, nn::Mode, ops};
-use sconce_engine::Loss;
+use std::sync::Arc;
+
+use sconce_core::{Communicator, DType, Params, Rng, Tensor, Tolerance, Var, nn::Mode, ops};
+use sconce_engine::{
+    Loss,
+    dist::{gather_list, gather_samples, own_samples},
+};
 
 use crate::{
     bank::{MemoryBank, indices},
@@ -17,6 +22,9 @@ pub(crate) const QUERY: &str = "encoder_q";
 const KEY: &str = "encoder_k";
 
 /// A query encoder and the dictionary that it is trained against.
+///
+/// Where several ranks train ([`Params::with_communicator`]), each has its share of every batch: the samples n ≡ r (mod R). All
+/// have the same dictionary, and no loss depends on how many they are.
 #[derive(Clone, Debug)]
 pub struct Moco {
     config: MocoConfig,
@@ -24,6 +32,7 @@ pub struct Moco {
     dictionary: Dictionary,
     trainable: Vec<(String, Var)>,
     seed: u64,
+    ranks: Arc<dyn Communicator>,
 }
 
 /// The three mechanisms of figure 2.
@@ -43,8 +52,12 @@ pub struct Step {
     pub queries: Tensor,
     /// `(B, dim)`: the key of each query; without a gradient.
     pub keys: Tensor,
-    /// What [`Moco::remember`] puts into the dictionary.
+    /// `(n, dim)`: the keys of the first way, of the batch of all ranks.
+    all_keys: Tensor,
+    /// Of the batch of all ranks, what [`Moco::remember`] puts into the dictionary.
     remembered: Tensor,
+    /// The samples of the batch of all ranks.
+    samples: Vec<usize>,
 }
 
 impl Moco {
@@ -55,7 +68,7 @@ impl Moco {
     /// If the configuration has no sense.
     pub fn new(params: &Params, config: &MocoConfig, n_samples: usize) -> Result<Self> {
         config.validate()?;
-        let batch_norm = config.batch_norm.kind(1)?;
+        let batch_norm = config.batch_norm.kind(params.communicator().size())?;
         let dim = config.encoder.dim;
         let query = Encoder::new(&params.scope().pp(QUERY), &config.encoder, batch_norm)?;
         let trainable = params.trainable();
@@ -75,15 +88,23 @@ impl Moco {
                 Dictionary::MemoryBank { bank, negatives }
             }
         };
-        Ok(Self { config: config.clone(), query, dictionary, trainable, seed: params.seed() })
+        let ranks = params.communicator().clone();
+        Ok(Self { config: config.clone(), query, dictionary, trainable, seed: params.seed(), ranks })
     }
 
     /// Copies `encoder`, which stands at the root of parameters of its own, into both encoders of `params`.
     ///
     /// # Errors
-    /// If it is another encoder.
+    /// If it is another encoder; `params` is then as it was.
     pub fn start_from(&self, params: &Params, encoder: &Params) -> Result<()> {
-        let named = encoder.tensors().into_iter().map(|(name, tensor)| (format!("{QUERY}.{name}"), tensor)).collect();
+        let prefix = format!("{QUERY}.");
+        let own: Vec<String> =
+            params.names().iter().filter_map(|n| Some(n.strip_prefix(&prefix)?.to_owned())).collect();
+        if own != encoder.names() {
+            let found = format!("{} tensors", encoder.names().len());
+            return Err(MocoError::argument("encoder to start from", found, format!("the {} of this one", own.len())));
+        }
+        let named = encoder.tensors().into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
         params.load("the encoder to start from", &named, Tolerance::Missing)?;
         match self.dictionary {
             Dictionary::Queue { .. } => copy(params, (QUERY, KEY)),
@@ -117,6 +138,7 @@ impl Moco {
     ///
     /// # Shapes
     /// - `views`: queries' and keys' images, `(B, in_channels, H, W)` each
+    /// - `samples`: which images of the training set they are, `B`
     ///
     /// # Errors
     /// If the images do not fit the encoder or the groups of batch normalisation.
@@ -129,10 +151,11 @@ impl Moco {
         if let Dictionary::Queue { update, .. } = &self.dictionary {
             update.step()?;
         }
-        let mut one = self.one_way(first, second, samples, [step, 0])?;
+        let samples = gather_list(&*self.ranks, samples)?;
+        let mut one = self.one_way(first, second, &samples, [step, 0])?;
         if self.config.symmetric {
-            let other = self.one_way(second, first, samples, [step, 1])?;
-            one.loss = Loss::new((one.loss.total() + other.loss.total())?);
+            let other = self.one_way(second, first, &samples, [step, 1])?;
+            one.loss = Loss::new((one.loss.total() + other.loss.total())?).samples(first.dim(0)?);
             one.remembered = Tensor::cat(&[other.remembered, one.remembered], 0)?;
         }
         Ok(one)
@@ -143,11 +166,11 @@ impl Moco {
     ///
     /// # Errors
     /// If the queue of a checkpoint makes no sense.
-    pub fn remember(&self, step: &Step, samples: &[usize]) -> Result<()> {
+    pub fn remember(&self, step: &Step) -> Result<()> {
         match &self.dictionary {
             Dictionary::Queue { queue, .. } => queue.enqueue(&step.remembered),
             Dictionary::EndToEnd => Ok(()),
-            Dictionary::MemoryBank { bank, .. } => bank.update(samples, &step.remembered),
+            Dictionary::MemoryBank { bank, .. } => bank.update(&step.samples, &step.remembered),
         }
     }
 
@@ -157,58 +180,116 @@ impl Moco {
     /// # Errors
     /// If `step` is of another model.
     pub fn accuracy(&self, step: &Step) -> Result<f64> {
-        let (logits, own): (Tensor, fn(usize) -> usize) = match &self.dictionary {
+        let n = step.queries.dim(0)?;
+        let (logits, own) = match &self.dictionary {
             Dictionary::Queue { queue, .. } => {
-                (ops::info_nce_logits(&step.queries, &step.keys, queue.keys(), self.config.temperature)?, |_| 0)
+                let logits = ops::info_nce_logits(&step.queries, &step.keys, queue.keys(), self.config.temperature)?;
+                (logits, vec![0; n])
             }
-            Dictionary::EndToEnd => (ops::linear(&step.queries, &step.keys, None)?, |i| i),
+            Dictionary::EndToEnd => (ops::linear(&step.queries, &step.all_keys, None)?, self.places(n)),
             Dictionary::MemoryBank { .. } => return Ok(f64::NAN),
         };
         let rows = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
-        let is_first =
-            |(i, row): (usize, &Vec<f64>)| row.iter().enumerate().all(|(j, &logit)| j == own(i) || logit < row[own(i)]);
-        let right = rows.iter().enumerate().filter(|&(i, row)| is_first((i, row))).count();
-        Ok(right as f64 / rows.len() as f64)
+        let is_nearest = |(row, own): &(Vec<f64>, usize)| {
+            row.iter().enumerate().all(|(other, &logit)| other == *own || logit < row[*own])
+        };
+        Ok(rows.into_iter().zip(own).filter(is_nearest).count() as f64 / n as f64)
     }
 
-    /// The loss with the queries of one view and the keys of the other.
+    /// The loss with the queries of one view and the keys of the other; `samples` are those of all ranks.
     fn one_way(&self, queries: &Tensor, keys: &Tensor, samples: &[usize], place: [usize; 2]) -> Result<Step> {
         let temperature = self.config.temperature;
         let q = self.query.forward(queries, Mode::Train)?; // (B, dim)
         let (loss, k, remembered) = match &self.dictionary {
             Dictionary::Queue { key, queue, .. } => {
-                let k = self.encode_keys(key, keys, place)?;
-                let loss = ops::info_nce(&q, &k, queue.keys(), temperature)?;
-                (loss, k.clone(), k)
+                let Keys { own, all, .. } = self.encode_keys(key, keys, place)?;
+                (ops::info_nce(&q, &own, queue.keys(), temperature)?, own, all)
             }
             Dictionary::EndToEnd => {
-                let k = self.encode_keys(&self.query, keys, place)?;
-                (batch_loss(&q, &k, temperature)?, k.clone(), k)
+                let keys = self.encode_keys(&self.query, keys, place)?;
+                (self.end_to_end_loss(&q, &keys)?, keys.own, keys.all)
             }
             Dictionary::MemoryBank { bank, negatives } => {
-                let k = bank.of(samples)?;
-                let draw = &mut self.stream("memory bank", place);
-                let loss = ops::info_nce(&q, &k, &bank.negatives(samples, *negatives, draw)?, temperature)?;
-                (loss, k, q.clone())
+                let own: Vec<usize> = self.places(q.dim(0)?).into_iter().map(|place| samples[place]).collect();
+                let k = bank.of(&own)?;
+                let negatives = bank.negatives(samples, *negatives, &mut self.stream("memory bank", place))?;
+                (ops::info_nce(&q, &k, &negatives, temperature)?, k, gather_samples(&*self.ranks, &q)?)
             }
         };
-        Ok(Step { loss: Loss::new(loss), queries: q.detach(), keys: k.detach(), remembered: remembered.detach() })
+        Ok(Step {
+            loss: Loss::new(loss).samples(q.dim(0)?),
+            queries: q.detach(),
+            keys: k.detach(),
+            all_keys: remembered.detach(),
+            remembered: remembered.detach(),
+            samples: samples.to_vec(),
+        })
     }
 
     /// The keys of `images`, in their order; with shuffling BN each is normalised among others than its query (§3.3).
-    fn encode_keys(&self, encoder: &Encoder, images: &Tensor, place: [usize; 2]) -> Result<Tensor> {
+    ///
+    /// All ranks draw the same order from the same stream, so that rank 0 has none to send.
+    fn encode_keys(&self, encoder: &Encoder, images: &Tensor, place: [usize; 2]) -> Result<Keys> {
+        let ranks = &*self.ranks;
         if !self.config.batch_norm.shuffles() {
-            return encoder.forward(images, Mode::Train);
+            let own = encoder.forward(images, Mode::Train)?;
+            let (all, places) = (gather_samples(ranks, &own)?, self.places(own.dim(0)?));
+            return Ok(Keys { encoded: own.clone(), places, own, all });
         }
+        let images = gather_samples(ranks, images)?;
         let order = self.stream("shuffling BN", place).permutation(images.dim(0)?);
-        let shuffled = images.index_select(&indices(&order, images.device())?, 0)?;
-        let keys = encoder.forward(&shuffled, Mode::Train)?;
-        Ok(keys.index_select(&indices(&inverse(&order), images.device())?, 0)?)
+        let select = |x: &Tensor, order: &[usize]| Ok::<_, MocoError>(x.index_select(&indices(order, x.device())?, 0)?);
+        let shuffled = encoder.forward(&own_samples(ranks, &select(&images, &order)?)?, Mode::Train)?;
+        let inverse = inverse(&order);
+        let all = select(&gather_samples(ranks, &shuffled)?, &inverse)?;
+        // By itself a process keeps the gradient, which end-to-end wants.
+        let own = if ranks.is_alone() { select(&shuffled, &inverse)? } else { own_samples(ranks, &all)? };
+        let places = self.places(shuffled.dim(0)?).into_iter().map(|place| order[place]).collect();
+        Ok(Keys { encoded: shuffled, places, own, all })
+    }
+
+    /// [`batch_loss`] with the keys of all ranks, and a gradient through those that this rank has encoded.
+    fn end_to_end_loss(&self, q: &Tensor, keys: &Keys) -> Result<Tensor> {
+        let (ranks, temperature) = (&*self.ranks, self.config.temperature);
+        if ranks.is_alone() {
+            return batch_loss(q, &keys.own, temperature);
+        }
+        let (n, places) = (q.dim(0)? as f64, self.places(q.dim(0)?));
+        let loss = loss_among(q, &keys.all, &places, temperature)?;
+        // Every rank's loss has a gradient with respect to this rank's keys, and counts for as much as it has samples: so does
+        // what the trainer makes of this rank's.
+        let all = Var::from_tensor(&keys.all.detach())?;
+        let gradients = sconce_core::backward(&loss_among(&q.detach(), &all, &places, temperature)?)?;
+        let of_keys = gradients.get(&all).map_or_else(|| all.zeros_like(), |gradient| Ok(gradient.clone()))?;
+        let mut sum = (of_keys.to_dtype(DType::F64)? * n)?.flatten_all()?.to_vec1::<f64>()?;
+        ranks.all_reduce_sum_f64(&mut sum)?;
+        let sum = (Tensor::from_vec(sum, all.shape(), all.device())? / n)?.to_dtype(all.dtype())?;
+        let of_encoded = sum.index_select(&indices(&keys.places, all.device())?, 0)?;
+        let through_keys = (&keys.encoded * of_encoded)?.sum_all()?;
+        // The term adds its gradient, and nothing to the value.
+        Ok((loss + (&through_keys - through_keys.detach())?)?)
+    }
+
+    /// Where `n` samples of this rank stand in the batch of all ranks.
+    fn places(&self, n: usize) -> Vec<usize> {
+        (0..n).map(|i| i * self.ranks.size() + self.ranks.rank()).collect()
     }
 
     fn stream(&self, purpose: &str, place: [usize; 2]) -> Rng {
         Rng::keyed(self.seed, purpose, place.map(|key| key as u64))
     }
+}
+
+/// Keys of a batch.
+struct Keys {
+    /// As this rank has encoded them, with what gradient they have.
+    encoded: Tensor,
+    /// Where these stand in the batch of all ranks.
+    places: Vec<usize>,
+    /// Of this rank's samples.
+    own: Tensor,
+    /// Of all ranks' samples.
+    all: Tensor,
 }
 
 /// The mean over the batch of `−log(exp(q_n·k_n / τ) / Σ_j exp(q_n·k_j / τ))`: eq. (1) with the batch as the dictionary.
@@ -220,10 +301,14 @@ impl Moco {
 /// # Errors
 /// If the shapes differ.
 pub fn batch_loss(q: &Tensor, k: &Tensor, temperature: f64) -> Result<Tensor> {
-    let logits = (ops::linear(q, k, None)? / temperature)?; // (B, B)
-    let own: Vec<i64> = (0..q.dim(0)? as i64).collect();
-    let own = Tensor::from_vec(own, q.dim(0)?, q.device())?;
-    Ok(ops::cross_entropy(&logits, &own, &ops::CrossEntropyParams::default())?)
+    let own: Vec<usize> = (0..q.dim(0)?).collect();
+    loss_among(q, k, &own, temperature)
+}
+
+/// The same where query n has the key `own[n]` of `k`.
+fn loss_among(q: &Tensor, k: &Tensor, own: &[usize], temperature: f64) -> Result<Tensor> {
+    let logits = (ops::linear(q, k, None)? / temperature)?; // (B, keys)
+    Ok(ops::cross_entropy(&logits, &indices(own, q.device())?, &ops::CrossEntropyParams::default())?)
 }
 
 /// The order that undoes `order`.

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path};
 
 use sconce_core::{Batches, DType, Device, Params, Tensor, Tolerance, nn::BatchNormKind};
-use sconce_engine::{BatchTensors, Loss, Metrics, ParamGroup, Run, Trainer, TrainerConfig};
+use sconce_engine::{BatchTensors, Loss, Metrics, ParamGroup, Run, Trainer, TrainerConfig, dist::on_root};
 
 use crate::{
     config::{EncoderConfig, MocoConfig},
-    error::Result,
+    error::{MocoError, Result},
     evaluation::diagnostics,
     moco::{Moco, QUERY, Step},
     model::Encoder,
@@ -17,7 +17,7 @@ use crate::{
 /// Two views of each image of a batch, augmented independently, and which images of the training set they are.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// What becomes queries: `(B, C, H, W)`, normalised.
+    /// What becomes queries: `(B, C, H, W)`, normalised; of several ranks each has its share of a batch.
     pub query: Tensor,
     /// What becomes keys, likewise.
     pub key: Tensor,
@@ -94,7 +94,11 @@ pub fn train<B: Batches<Batch = Batch>>(
     mut evaluate: impl FnMut(&Encoder) -> Result<Metrics>,
 ) -> Result<Trained> {
     let config = training.config;
-    let params = Params::new(run.seed(), DType::F32, run.device());
+    if training.trainer.accumulate != 1 {
+        // The momentum update and the queue go by batches.
+        return Err(MocoError::config("trainer.accumulate", training.trainer.accumulate, "1"));
+    }
+    let params = Params::new(run.seed(), DType::F32, run.device()).with_communicator(run.communicator().clone());
     let moco = Moco::new(&params, config, training.n_samples)?;
     let twin = Encoder::new(&params.detached().pp(QUERY), &config.encoder, BatchNormKind::Learning)?;
     if let Some(path) = training.initial_weights {
@@ -112,12 +116,16 @@ pub fn train<B: Batches<Batch = Batch>>(
             step.loss = with_diagnostics(&moco, &step)?;
         }
         trainer.step(&step.loss, &batch)?;
-        moco.remember(&step, &batch.indices)?;
+        moco.remember(&step)?;
         if let Some(epoch) = trainer.finished_epoch() {
             let is_due = epoch == training.trainer.epochs
                 || (training.evaluate_every > 0 && epoch.is_multiple_of(training.evaluate_every));
             if is_due {
-                trainer.evaluated("test", &evaluate(&twin)?)?;
+                let ranks = trainer.run().communicator().clone();
+                let metrics = on_root(&*ranks, || evaluate(&twin))?;
+                if !metrics.is_empty() {
+                    trainer.evaluated("test", &metrics)?;
+                }
             }
         }
     }
@@ -130,14 +138,17 @@ fn is_logged(step: usize, config: &TrainerConfig, batches_per_epoch: usize) -> b
     step.is_multiple_of(every)
 }
 
-/// The loss with what else is worth knowing of the step. It costs a product of queries and dictionary.
+/// The loss with what else is worth knowing of the step; of several ranks' batches the mean is logged. It costs a product of
+/// queries and dictionary.
 fn with_diagnostics(moco: &Moco, step: &Step) -> Result<Loss> {
     let mut values: Vec<(&'static str, f64)> = Vec::new();
     let accuracy = moco.accuracy(step)?;
     if accuracy.is_finite() {
         values.push(("accuracy", accuracy));
     }
-    let found = diagnostics(&step.queries, &step.keys)?;
+    // A single query has no pair to look at.
+    let has_pairs = step.queries.dim(0)? > 1;
+    let found = if has_pairs { diagnostics(&step.queries, &step.keys)? } else { Metrics::new() };
     let names = ["alignment", "uniformity", "mean_cosine", "effective_rank"];
     values.extend(names.into_iter().filter_map(|name| Some((name, *found.get(name)?))));
     values

@@ -23,15 +23,25 @@ pub struct LabelledImages {
     pub labels: Vec<u32>,
 }
 
+const MOST_CLASSES: u32 = 1 << 20;
+
 impl Features {
     /// Rows of `dim` values, a label each.
     ///
     /// # Errors
-    /// If the lengths do not fit.
+    /// If the lengths do not fit, a value is not finite or a label is beyond 2²⁰.
     pub fn new(values: Vec<f32>, dim: usize, labels: Vec<u32>) -> Result<Self> {
         if dim == 0 || values.len() != dim * labels.len() {
             let found = format!("{} values of dimension {dim}", values.len());
             return Err(MocoError::argument("features", found, format!("{} rows", labels.len())));
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let found = format!("{} in row {}", values[at], at / dim);
+            return Err(MocoError::argument("features", found, "finite numbers: are the weights?"));
+        }
+        if let Some(row) = labels.iter().position(|&label| label >= MOST_CLASSES) {
+            let found = format!("{} in row {row}", labels[row]);
+            return Err(MocoError::argument("label of features", found, format!("less than {MOST_CLASSES}")));
         }
         Ok(Self { values, dim, labels })
     }

@@ -1,11 +1,11 @@
 //! A classifier on a backbone, trained as a whole.
 
 use sconce_backbones::{ResNet, ResNetConfig};
-use sconce_core::{Batches, Init, Params, Position, Scope, Tensor, nn::Mode, ops};
+use sconce_core::{Batches, DType, Init, Params, Position, Scope, Tensor, nn::Mode, ops};
 use sconce_engine::{Clock, Optimizer, OptimizerConfig, ParamGroup, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 
-use super::{LabelledImages, argmax};
+use super::{LabelledImages, Logits};
 use crate::error::{MocoError, Result};
 
 /// A ResNet and a linear classifier `fc`, under torchvision's names. `fc` begins as in the official code's linear
@@ -47,20 +47,20 @@ impl Classifier {
         Ok(ops::cross_entropy(&self.forward(&batch.images, mode)?, &labels, &Default::default())?)
     }
 
-    /// The classes of an epoch of `batches` and their true labels, in evaluation mode.
+    /// The logits of an epoch of `batches` and the true labels, in evaluation mode.
     ///
     /// # Errors
-    /// If a batch cannot be made or does not fit.
-    pub fn classify<B: Batches<Batch = LabelledImages>>(&self, batches: &mut B) -> Result<(Vec<u32>, Vec<u32>)> {
+    /// If a batch cannot be made or does not fit, or a logit is not finite.
+    pub fn logits<B: Batches<Batch = LabelledImages>>(&self, batches: &mut B) -> Result<(Logits, Vec<u32>)> {
         let failed = |e: B::Error| MocoError::Batches(Box::new(e));
         batches.seek(Position::default()).map_err(failed)?;
-        let (mut classes, mut labels) = (Vec::new(), Vec::new());
+        let (mut rows, mut labels) = (Vec::new(), Vec::new());
         for _ in 0..batches.batches_per_epoch() {
             let batch = batches.next_batch().map_err(failed)?;
-            classes.extend(argmax(&self.forward(&batch.images, Mode::Eval)?)?);
+            rows.extend(self.forward(&batch.images, Mode::Eval)?.to_dtype(DType::F32)?.to_vec2::<f32>()?);
             labels.extend(batch.labels);
         }
-        Ok((classes, labels))
+        Ok((Logits::new(rows)?, labels))
     }
 }
 
@@ -80,6 +80,9 @@ pub struct FineTuneConfig {
     pub weight_decay: f64,
 }
 
+/// Epochs, labels and images of a batch beyond this are a slip.
+pub(super) const MOST: usize = 1 << 24;
+
 impl FineTuneConfig {
     /// Checks that the numbers have a sense.
     ///
@@ -91,8 +94,8 @@ impl FineTuneConfig {
             ("evaluation.fine_tune.epochs", self.epochs),
             ("evaluation.fine_tune.batch_size", self.batch_size),
         ];
-        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return Err(MocoError::config(key, 0, "at least 1"));
+        if let Some((key, count)) = counts.into_iter().find(|(_, count)| !(1..=MOST).contains(count)) {
+            return Err(MocoError::config(key, count, format!("1 to {MOST}")));
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(MocoError::config("evaluation.fine_tune.lr", self.lr, "a positive number"));
@@ -114,6 +117,7 @@ pub fn fine_tune<B: Batches<Batch = LabelledImages>>(
     batches: &mut B,
     config: &FineTuneConfig,
 ) -> Result<()> {
+    config.validate()?;
     let sgd = OptimizerConfig::Sgd { momentum: 0.9, nesterov: false, weight_decay: config.weight_decay };
     let mut sgd = Optimizer::new(&sgd, vec![ParamGroup::new("all", params.trainable())])?;
     let failed = |e: B::Error| MocoError::Batches(Box::new(e));

@@ -4,11 +4,12 @@ mod diagnostics;
 mod features;
 mod fine_tune;
 mod knn;
+mod logits;
 mod probe;
 
 pub use diagnostics::diagnostics;
 pub use features::{Features, LabelledImages};
 pub use fine_tune::{Classifier, FineTuneConfig, fine_tune};
 pub use knn::{KnnConfig, knn_classify, nearest};
-pub(crate) use probe::argmax;
+pub use logits::Logits;
 pub use probe::{ProbeConfig, linear_probe};

@@ -4,7 +4,7 @@ use sconce_core::{DType, Device, Init, Params, Rng, Tensor, ops};
 use sconce_engine::{Clock, Optimizer, OptimizerConfig, ParamGroup, ScheduleConfig};
 use serde::{Deserialize, Serialize};
 
-use super::Features;
+use super::{Features, Logits, fine_tune::MOST};
 use crate::error::{MocoError, Result};
 
 /// How the classifier is trained: SGD with momentum 0.9 at a rate that falls as a cosine, on features whose mean is 0 and whose
@@ -31,9 +31,11 @@ impl ProbeConfig {
     /// # Errors
     /// [`MocoError::Config`] with the first that does not.
     pub fn validate(&self) -> Result<()> {
-        if self.epochs == 0 || self.batch_size == 0 {
-            let found = format!("{} epochs of batches of {}", self.epochs, self.batch_size);
-            return Err(MocoError::config("evaluation.probe", found, "at least 1 of each"));
+        for (key, count) in [("evaluation.probe.epochs", self.epochs), ("evaluation.probe.batch_size", self.batch_size)]
+        {
+            if !(1..=MOST).contains(&count) {
+                return Err(MocoError::config(key, count, format!("1 to {MOST}")));
+            }
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(MocoError::config("evaluation.probe.lr", self.lr, "a positive number"));
@@ -81,13 +83,8 @@ pub fn linear_probe(train: &Features, test: &Features, config: &ProbeConfig, see
             step += 1;
         }
     }
-    argmax(&ops::linear(&test_x, &weight.detach(), Some(&bias.detach()))?)
-}
-
-/// The class with the largest logit of each row; of equals the first.
-pub(crate) fn argmax(logits: &Tensor) -> Result<Vec<u32>> {
-    let best = |row: &Vec<f32>| (0..row.len()).fold(0, |best, c| if row[c] > row[best] { c } else { best }) as u32;
-    Ok(logits.to_dtype(DType::F32)?.to_vec2::<f32>()?.iter().map(best).collect())
+    let logits = ops::linear(&test_x, &weight.detach(), Some(&bias.detach()))?;
+    Ok(Logits::new(logits.to_vec2::<f32>()?)?.classes())
 }
 
 /// Mean and deviation of each feature.

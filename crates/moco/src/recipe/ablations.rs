@@ -138,7 +138,7 @@ fn claims() -> Vec<ClaimSpec> {
 fn notes() -> Vec<String> {
     vec![
         "Scaled: 6,000 embedded Fashion-MNIST images and a narrow network stand in for ImageNet and ResNet-50; every arm \
-         has half the epochs of the profile small."
+         has a third of the epochs of the profile small."
             .into(),
         "Every arm is MoCo with the one thing changed that its name says; none had settings of its own tuned.".into(),
         "A batch holds 64 images. End-to-end keeps the activations of both views for its backward pass, where a queue keeps \

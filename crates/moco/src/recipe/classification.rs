@@ -1,13 +1,18 @@
 //! Runs whose result is a classifier: the papers' linear classification, and fine-tuning.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use sconce_backbones::ResNetConfig;
-use sconce_core::{DType, Device, Params};
+use sconce_core::{
+    DType, Device, Params, Tensor,
+    nn::{BatchNormKind, Mode},
+};
 use sconce_data::ImageDataset;
-use sconce_engine::{Loss, Metrics, Outcome, ParamGroup, Run, Trainer, metrics::accuracy};
+use sconce_engine::{
+    BatchTensors, ClassNames, Loss, Metrics, Outcome, ParamGroup, Run, Trainer, dist::on_root, metrics::accuracy,
+};
 
-use super::{Config, Task};
+use super::{Config, Task, outcome::boxed};
 use crate::{
     data::Datasets,
     evaluation::{Classifier, LabelledImages},
@@ -20,11 +25,12 @@ const ALL_STAGES: usize = 5;
 
 /// Trains a classifier on the labels of the training images, and ends the run with its accuracy.
 pub(super) fn train(config: &Config, initial: Option<&Path>, data: &Datasets, run: &mut Run) -> anyhow::Result<()> {
-    let device = run.device().clone();
-    let params = Params::new(run.seed(), DType::F32, &device);
-    let (backbone, n_classes) = (backbone(config), data.train.classes().len());
-    let classifier = Classifier::new(&params.scope(), &backbone, n_classes)?;
-    let twin = Classifier::new(&params.detached(), &backbone, n_classes)?;
+    let test = data.labelled_test()?;
+    let (device, ranks) = (run.device().clone(), run.communicator().clone());
+    let params = Params::new(run.seed(), DType::F32, &device).with_communicator(ranks.clone());
+    let (backbone, classes) = (backbone(config), data.train.classes().to_vec());
+    let classifier = Classifier::new(&params.scope(), &backbone, classes.len())?;
+    let twin = Classifier::new(&params.detached(), &backbone, classes.len())?;
     if let Some(path) = initial {
         weights::load_backbone(&params, path)?;
     }
@@ -32,18 +38,18 @@ pub(super) fn train(config: &Config, initial: Option<&Path>, data: &Datasets, ru
     if config.task == Task::LinearClassifier {
         trained.retain(|(name, _)| name.starts_with("fc."));
     }
-    let mut batches = config.data.labelled(&data.train, config.data.batch_size, run.seed(), &device)?;
-    let groups = vec![ParamGroup::new("all", trained)];
-    let mut trainer = Trainer::with_groups(&params, groups, &config.trainer, run)?;
+    let mut batches = config.data.labelled(&data.train, config.data.batch_size, run.seed(), &device, &*ranks)?;
+    let mut trainer = Trainer::with_groups(&params, vec![ParamGroup::new("all", trained)], &config.trainer, run)?;
+    trainer.track(ClassNames::STATE, Arc::new(ClassNames::new(classes)))?;
     while let Some(batch) = trainer.next(&mut batches)? {
-        let loss = classifier.loss(&batch, sconce_core::nn::Mode::Train)?;
-        trainer.step(&Loss::new(loss), &batch)?;
+        let loss = classifier.loss(&batch, Mode::Train)?;
+        trainer.step(&Loss::new(loss).samples(batch.labels.len()), &batch)?;
         if trainer.finished_epoch().is_some() {
-            let metrics = measure(config, &twin, &data.test, &device)?;
+            let metrics = on_root(&*ranks, || measure(config, &twin, test, &device))?;
             trainer.evaluated("test", &metrics)?;
         }
     }
-    let metrics = measure(config, &twin, &data.test, &device)?;
+    let metrics = on_root(&*ranks, || measure(config, &twin, test, &device))?;
     run.finish(Outcome { metrics, data_hash: Some(data.hash()?) })?;
     Ok(())
 }
@@ -56,28 +62,36 @@ pub(super) fn load(config: &Config, n_classes: usize, path: &Path, device: &Devi
     Ok(Classifier::new(&params.detached(), &backbone(config), n_classes)?)
 }
 
-/// Accuracy on a set of images with its own labels.
+/// Accuracies on a set of images with its own labels: the class itself, and where there are more than five, whether it is among
+/// the first five.
 pub(super) fn measure(
     config: &Config,
     classifier: &Classifier,
     dataset: &ImageDataset,
     device: &Device,
 ) -> crate::Result<Metrics> {
-    let mut batches = config.data.in_order(dataset, device).map_err(|e| crate::MocoError::Batches(Box::new(e)))?;
-    let (classes, labels) = classifier.classify(&mut batches)?;
-    Ok([("accuracy".to_owned(), accuracy(&classes, &labels)?)].into())
+    let (logits, labels) = classifier.logits(&mut config.data.in_order(dataset, device).map_err(boxed)?)?;
+    let mut metrics = Metrics::from([("accuracy".to_owned(), accuracy(&logits.classes(), &labels)?)]);
+    if dataset.classes().len() > 5 {
+        metrics.insert("top5_accuracy".to_owned(), logits.top_accuracy(&labels, 5));
+    }
+    Ok(metrics)
 }
 
 fn backbone(config: &Config) -> ResNetConfig {
     let backbone = config.moco.encoder.backbone;
     match config.task {
         Task::LinearClassifier => ResNetConfig { frozen_stages: ALL_STAGES, ..backbone },
-        _ => backbone,
+        // Over the batches of all ranks, so that no result depends on their number.
+        _ => ResNetConfig { batch_norm: BatchNormKind::Sync, ..backbone },
     }
 }
 
-impl sconce_engine::BatchTensors for LabelledImages {
-    fn tensors(&self) -> std::collections::BTreeMap<String, sconce_core::Tensor> {
-        [("images".to_owned(), self.images.clone())].into()
+impl BatchTensors for LabelledImages {
+    fn tensors(&self) -> BTreeMap<String, Tensor> {
+        let labels: Vec<i64> = self.labels.iter().map(|&label| i64::from(label)).collect();
+        let labels = Tensor::from_vec(labels, self.labels.len(), &Device::Cpu).ok();
+        let named = [("images", Some(self.images.clone())), ("labels", labels)];
+        named.into_iter().filter_map(|(name, t)| Some((name.to_owned(), t?))).collect()
     }
 }

@@ -53,6 +53,10 @@ impl Config {
         self.trainer.validate()?;
         anyhow::ensure!(self.trainer.ema.is_none(), "trainer.ema is set, but MoCo evaluates no averaged parameters");
         self.evaluation.validate()?;
+        if self.task == Task::Pretrain && self.trainer.accumulate != 1 {
+            let expected = "1: the momentum update and the queue go by batches";
+            return Err(MocoError::config("trainer.accumulate", self.trainer.accumulate, expected).into());
+        }
         let (batch, groups) = (self.data.batch_size, self.moco.batch_norm.groups());
         // A group of one image has no variance where its map has one place.
         if self.task == Task::Pretrain && batch < 2 * groups {
@@ -84,6 +88,23 @@ impl Task {
     }
 }
 
+/// What nearest neighbours look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KnnFeatures {
+    /// The backbone's pooled features, as linear classifiers do.
+    #[default]
+    Pooled,
+    /// What the projection head makes of them, as in the authors' notebook for CIFAR-10.
+    Projected,
+}
+
+impl KnnFeatures {
+    fn is_pooled(&self) -> bool {
+        *self == Self::Pooled
+    }
+}
+
 /// How features are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +113,9 @@ pub struct EvaluationConfig {
     pub every: usize,
     /// The nearest neighbours, whose bank is the training images.
     pub knn: KnnConfig,
+    /// What they look at.
+    #[serde(default, skip_serializing_if = "KnnFeatures::is_pooled")]
+    pub knn_features: KnnFeatures,
     /// The linear classifier on features that do not change.
     pub probe: ProbeConfig,
     /// Labels of the linear classifier that has few of them, the same number of each class.

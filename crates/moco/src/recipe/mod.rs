@@ -15,10 +15,11 @@ use std::{
 };
 
 use sconce_core::{DType, Device, Params, nn::BatchNormKind};
-use sconce_data::Split;
-use sconce_engine::{Checkpoint, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Run, Study, Weights};
+use sconce_engine::{
+    Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, Study, Weights,
+};
 
-use self::outcome::Extractor;
+use self::outcome::{Extractor, Splits};
 use crate::{
     data::Datasets,
     moco::QUERY,
@@ -26,7 +27,7 @@ use crate::{
     train::{Training, query_encoder, train},
     weights,
 };
-pub use config::{Config, EvaluationConfig, Task};
+pub use config::{Config, EvaluationConfig, KnnFeatures, Task};
 
 /// Momentum Contrast as a recipe of `sconce-engine`.
 #[derive(Clone, Copy, Debug)]
@@ -52,17 +53,24 @@ impl sconce_engine::Recipe for Recipe {
             config.task != Task::LinearClassifier || initial != InitialWeights::Unsaid,
             "task is \"linear-classifier\": --init-from must name the backbone that it stands on"
         );
+        let is_baseline = matches!(config.task, Task::RandomFeatures | Task::PixelFeatures);
+        anyhow::ensure!(
+            !(is_baseline && matches!(initial, InitialWeights::File(_))),
+            "--init-from: the features of the task {:?} start from no file",
+            config.task
+        );
         Ok(())
     }
 
     fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
         let data = config.data.images.read_both()?;
+        outcome::check_labels(config, &data)?;
         let initial = run.init_from().map(Path::to_owned);
         match config.task {
             Task::Pretrain => pretrain(config, initial.as_deref(), &data, run),
             Task::RandomFeatures => {
                 let (params, encoder) = random_encoder(config, run.seed(), run.device())?;
-                outcome::report(config, &data, Extractor::Encoder(&encoder), Some(&params), run)
+                outcome::report(config, &data, Extractor::Backbone(&encoder), Some(&params), run)
             }
             Task::PixelFeatures => outcome::report(config, &data, Extractor::Pixels, None, run),
             Task::LinearClassifier | Task::FineTune => classification::train(config, initial.as_deref(), &data, run),
@@ -72,13 +80,25 @@ impl sconce_engine::Recipe for Recipe {
     fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
         let path = weight_file(weights)?;
         let metrics = if config.task.is_classification() {
-            let test = config.data.images.read(Split::Test)?;
+            let test = config.data.images.read_test()?;
+            if let Weights::Checkpoint(path) = weights {
+                test.check_classes(&ClassNames::of(&Checkpoint::open(path)?)?)?;
+            }
             let classifier = classification::load(config, test.classes().len(), &path, device)?;
             classification::measure(config, &classifier, &test, device)?
         } else {
             let data = config.data.images.read_both()?;
+            outcome::check_labels(config, &data)?;
+            let splits = Splits { train: &data.train, test: data.labelled_test()? };
             let encoder = load_encoder(config, &path, device)?;
-            Extractor::Encoder(&encoder).measure(config, &data, device)?.metrics(config, 0)?
+            // Which labels the classifier on few of them has is drawn as in the run.
+            let seed = match weights {
+                Weights::Checkpoint(path) => Checkpoint::open(path)?.state().seed,
+                Weights::File(_) => 0,
+            };
+            let extractor = Extractor::Backbone(&encoder);
+            let measured = extractor.measure(config, splits, device)?;
+            outcome::accuracies(config, extractor, (splits, &measured), seed, device)?
         };
         Ok(metrics.into_iter().map(|(name, value)| (name, serde_json::json!(value))).collect())
     }
@@ -95,7 +115,7 @@ impl sconce_engine::Recipe for Recipe {
 /// Trains without labels, and reports what the features are worth.
 fn pretrain(config: &Config, initial: Option<&Path>, data: &Datasets, run: &mut Run) -> anyhow::Result<()> {
     let device = run.device().clone();
-    let mut batches = config.data.views(&data.train, run.seed(), &device)?;
+    let mut batches = config.data.views(&data.train, run.seed(), &device, &**run.communicator())?;
     let training = Training {
         config: &config.moco,
         trainer: &config.trainer,
@@ -103,12 +123,15 @@ fn pretrain(config: &Config, initial: Option<&Path>, data: &Datasets, run: &mut 
         evaluate_every: config.evaluation.every,
         initial_weights: initial,
     };
-    let trained = train(&training, &mut batches, run, |encoder| {
-        let measured = Extractor::Encoder(encoder).measure(config, data, &device).map_err(boxed)?;
-        Ok([("knn_accuracy".to_owned(), measured.knn(config)?)].into())
+    let trained = train(&training, &mut batches, run, |encoder| match Splits::of(data) {
+        Some(splits) => {
+            let accuracy = outcome::knn_accuracy(config, Extractor::Backbone(encoder), splits, &device)?;
+            Ok([("knn_accuracy".to_owned(), accuracy)].into())
+        }
+        None => Ok(Metrics::new()),
     })?;
     let encoder = trained.query_encoder(&config.moco.encoder)?;
-    outcome::report(config, data, Extractor::Encoder(&trained.encoder), Some(&encoder), run)
+    outcome::report(config, data, Extractor::Backbone(&trained.encoder), Some(&encoder), run)
 }
 
 /// The encoder as it begins in a run of this seed, and its parameters.
@@ -134,8 +157,4 @@ fn weight_file(weights: &Weights) -> anyhow::Result<PathBuf> {
         Weights::Checkpoint(path) => Checkpoint::open(path)?.model_file(),
         Weights::File(path) => path.clone(),
     })
-}
-
-fn boxed(error: anyhow::Error) -> crate::MocoError {
-    crate::MocoError::Batches(error.into())
 }

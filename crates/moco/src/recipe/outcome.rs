@@ -2,12 +2,16 @@
 
 use sconce_core::{DType, Device, Params, Rng, Tensor, Tolerance, nn::Mode};
 use sconce_data::ImageDataset;
-use sconce_engine::{Metrics, Outcome, Run, metrics::accuracy};
+use sconce_engine::{
+    Metrics, Outcome, Run,
+    dist::{alone, on_root},
+    metrics::accuracy,
+};
 
-use super::{Config, pictures};
+use super::{Config, KnnFeatures, pictures};
 use crate::{
     data::Datasets,
-    error::Result,
+    error::{MocoError, Result},
     evaluation::{Classifier, Features, FineTuneConfig, fine_tune, knn_classify, linear_probe},
     model::Encoder,
 };
@@ -22,7 +26,9 @@ pub(super) struct Measured {
 #[derive(Clone, Copy)]
 pub(super) enum Extractor<'a> {
     /// The backbone of an encoder, in evaluation mode.
-    Encoder(&'a Encoder),
+    Backbone(&'a Encoder),
+    /// The projection behind it: what queries and keys are.
+    Projection(&'a Encoder),
     /// The pixels themselves.
     Pixels,
 }
@@ -30,47 +36,83 @@ pub(super) enum Extractor<'a> {
 impl Extractor<'_> {
     pub(super) fn apply(self, images: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Encoder(encoder) => encoder.features(images, Mode::Eval),
+            Self::Backbone(encoder) => encoder.features(images, Mode::Eval),
+            Self::Projection(encoder) => encoder.forward(images, Mode::Eval),
             Self::Pixels => Ok(images.flatten_from(1)?),
         }
     }
 
-    /// The features of `dataset`.
-    pub(super) fn features(self, config: &Config, dataset: &ImageDataset, device: &Device) -> anyhow::Result<Features> {
-        Ok(Features::extract(&mut config.data.in_order(dataset, device)?, |images| self.apply(images))?)
+    fn features(self, config: &Config, dataset: &ImageDataset, device: &Device) -> Result<Features> {
+        let mut batches = config.data.in_order(dataset, device).map_err(boxed)?;
+        Features::extract(&mut batches, |images| self.apply(images))
     }
 
     /// The features of both splits.
-    pub(super) fn measure(self, config: &Config, data: &Datasets, device: &Device) -> anyhow::Result<Measured> {
+    pub(super) fn measure(self, config: &Config, splits: Splits<'_>, device: &Device) -> Result<Measured> {
         let features = |dataset| self.features(config, dataset, device);
-        Ok(Measured { train: features(&data.train)?, test: features(&data.test)? })
+        Ok(Measured { train: features(splits.train)?, test: features(splits.test)? })
+    }
+
+    /// What nearest neighbours look at.
+    fn for_knn(self, config: &Config) -> Self {
+        match (self, config.evaluation.knn_features) {
+            (Self::Backbone(encoder), KnnFeatures::Projected) => Self::Projection(encoder),
+            _ => self,
+        }
     }
 }
 
-impl Measured {
-    /// The accuracy of nearest neighbours.
-    pub(super) fn knn(&self, config: &Config) -> Result<f64> {
-        let classes = knn_classify(&self.train, &self.test, &config.evaluation.knn)?;
-        Ok(accuracy(&classes, self.test.labels())?)
-    }
+/// What features are measured on.
+#[derive(Clone, Copy)]
+pub(super) struct Splits<'a> {
+    pub(super) train: &'a ImageDataset,
+    pub(super) test: &'a ImageDataset,
+}
 
-    /// Accuracies of nearest neighbours and of linear classifiers.
-    pub(super) fn metrics(&self, config: &Config, seed: u64) -> Result<Metrics> {
-        let evaluation = &config.evaluation;
-        let probe = |train: &Features| -> Result<f64> {
-            Ok(accuracy(&linear_probe(train, &self.test, &evaluation.probe, seed)?, self.test.labels())?)
-        };
-        let few = balanced(self.train.labels(), evaluation.few_labels, seed);
-        let values = [
-            ("knn_accuracy", self.knn(config)?),
-            ("linear_accuracy", probe(&self.train)?),
-            ("linear_few_accuracy", probe(&self.train.subset(&few))?),
-        ];
-        Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
+impl<'a> Splits<'a> {
+    /// Both splits, if there are test images, and labels that tell something.
+    pub(super) fn of(data: &'a Datasets) -> Option<Self> {
+        let test = data.test.as_ref().filter(|test| test.classes().len() > 1)?;
+        Some(Self { train: &data.train, test })
     }
 }
 
-/// Measures what `extractor` gives, draws nearest neighbours, and ends the run.
+/// The accuracy of nearest neighbours.
+pub(super) fn knn_accuracy(
+    config: &Config,
+    extractor: Extractor<'_>,
+    splits: Splits<'_>,
+    device: &Device,
+) -> Result<f64> {
+    let measured = extractor.for_knn(config).measure(config, splits, device)?;
+    let classes = knn_classify(&measured.train, &measured.test, &config.evaluation.knn)?;
+    Ok(accuracy(&classes, measured.test.labels())?)
+}
+
+/// Accuracies of nearest neighbours and of linear classifiers.
+pub(super) fn accuracies(
+    config: &Config,
+    extractor: Extractor<'_>,
+    (splits, measured): (Splits<'_>, &Measured),
+    seed: u64,
+    device: &Device,
+) -> Result<Metrics> {
+    let evaluation = &config.evaluation;
+    let probe = |train: &Features| -> Result<f64> {
+        let classes = linear_probe(train, &measured.test, &evaluation.probe, seed)?;
+        Ok(accuracy(&classes, measured.test.labels())?)
+    };
+    let few = balanced(measured.train.labels(), evaluation.few_labels, seed);
+    let values = [
+        ("knn_accuracy", knn_accuracy(config, extractor, splits, device)?),
+        ("linear_accuracy", probe(&measured.train)?),
+        ("linear_few_accuracy", probe(&measured.train.subset(&few))?),
+    ];
+    Ok(values.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+/// Measures what `extractor` gives, draws nearest neighbours, and ends the run. Without labelled test images there is nothing to
+/// measure.
 pub(super) fn report(
     config: &Config,
     data: &Datasets,
@@ -78,15 +120,19 @@ pub(super) fn report(
     backbone: Option<&Params>,
     run: &mut Run,
 ) -> anyhow::Result<()> {
-    let (seed, device) = (run.seed(), run.device().clone());
-    let measured = extractor.measure(config, data, &device)?;
-    let mut metrics = measured.metrics(config, seed)?;
-    if let (Some(fine_tuning), Some(params)) = (&config.evaluation.fine_tune, backbone) {
-        let accuracy = fine_tuned_accuracy(config, fine_tuning, data, params, seed)?;
-        metrics.insert("fine_tuned_accuracy".to_owned(), accuracy);
-    }
-    let sheet = pictures::neighbours(&measured, data)?;
-    sconce_core::files::write_atomic(&run.pictures()?.join("nearest.png"), &sheet.encode_png()?)?;
+    let ranks = run.communicator().clone();
+    let metrics = on_root(&*ranks, || -> anyhow::Result<Metrics> {
+        let Some(splits) = Splits::of(data) else { return Ok(Metrics::new()) };
+        let measured = extractor.measure(config, splits, run.device())?;
+        let mut metrics = accuracies(config, extractor, (splits, &measured), run.seed(), run.device())?;
+        if let (Some(fine_tuning), Some(params)) = (&config.evaluation.fine_tune, backbone) {
+            let accuracy = fine_tuned_accuracy(config, fine_tuning, splits, params, run.seed())?;
+            metrics.insert("fine_tuned_accuracy".to_owned(), accuracy);
+        }
+        let sheet = pictures::neighbours(&measured, splits)?;
+        sconce_core::files::write_atomic(&run.pictures()?.join("nearest.png"), &sheet.encode_png()?)?;
+        Ok(metrics)
+    })?;
     run.finish(Outcome { metrics, data_hash: Some(data.hash()?) })?;
     Ok(())
 }
@@ -95,22 +141,35 @@ pub(super) fn report(
 fn fine_tuned_accuracy(
     config: &Config,
     fine_tuning: &FineTuneConfig,
-    data: &Datasets,
+    splits: Splits<'_>,
     encoder: &Params,
     seed: u64,
 ) -> anyhow::Result<f64> {
     let device = encoder.device();
     let params = Params::new(seed, DType::F32, device);
-    let (backbone, n_classes) = (&config.moco.encoder.backbone, data.train.classes().len());
+    let (backbone, n_classes) = (&config.moco.encoder.backbone, splits.train.classes().len());
     let classifier = Classifier::new(&params.scope(), backbone, n_classes)?;
     let start = encoder.tensors().into_iter().filter(|(name, _)| !name.starts_with("fc."));
     params.load("the encoder", &start.collect(), Tolerance::Missing)?;
-    let labelled = data.train.subset(&balanced(data.train.labels(), fine_tuning.labels, seed))?;
-    let mut batches = config.data.labelled(&labelled, fine_tuning.batch_size, seed, device)?;
+    let labelled = splits.train.subset(&balanced(splits.train.labels(), fine_tuning.labels, seed))?;
+    let mut batches = config.data.labelled(&labelled, fine_tuning.batch_size, seed, device, &*alone())?;
     fine_tune(&params, &classifier, &mut batches, fine_tuning)?;
     let twin = Classifier::new(&params.detached(), backbone, n_classes)?;
-    let (classes, labels) = twin.classify(&mut config.data.in_order(&data.test, device)?)?;
-    Ok(accuracy(&classes, &labels)?)
+    let (logits, labels) = twin.logits(&mut config.data.in_order(splits.test, device)?)?;
+    Ok(accuracy(&logits.classes(), &labels)?)
+}
+
+/// Checks that every class has one of the labels that are few.
+pub(super) fn check_labels(config: &Config, data: &Datasets) -> Result<()> {
+    let (n_classes, evaluation) = (data.train.classes().len(), &config.evaluation);
+    let fine_tuned = evaluation.fine_tune.map(|f| ("evaluation.fine_tune.labels", f.labels));
+    for (key, labels) in [("evaluation.few_labels", evaluation.few_labels)].into_iter().chain(fine_tuned) {
+        if Splits::of(data).is_some() && labels < n_classes {
+            let expected = format!("at least {n_classes}, one for each class");
+            return Err(MocoError::config(key, labels, expected));
+        }
+    }
+    Ok(())
 }
 
 /// Samples of each class, as many of one as of another, `count` in all as far as there are.
@@ -127,6 +186,11 @@ pub(super) fn balanced(labels: &[u32], count: usize, seed: u64) -> Vec<usize> {
         is_chosen
     });
     chosen
+}
+
+/// An error of the data, where the method's own is expected.
+pub(super) fn boxed(error: sconce_data::DataError) -> MocoError {
+    MocoError::Batches(Box::new(error))
 }
 
 #[cfg(test)]

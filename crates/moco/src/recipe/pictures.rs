@@ -2,11 +2,8 @@
 
 use sconce_data::{ContactSheet, Image};
 
-use super::outcome::Measured;
-use crate::{
-    data::Datasets,
-    evaluation::{KnnConfig, nearest},
-};
+use super::outcome::{Measured, Splits};
+use crate::evaluation::{KnnConfig, nearest};
 
 /// Rows of a sheet: an image and what is near it.
 pub(super) const ROWS: usize = 12;
@@ -19,7 +16,7 @@ const WRONG: [u8; 3] = [214, 39, 40];
 
 /// Test images, evenly spread over the test set, and the training images that are nearest to each: green those of its class,
 /// red the others.
-pub(super) fn neighbours(measured: &Measured, data: &Datasets) -> anyhow::Result<Image> {
+pub(super) fn neighbours(measured: &Measured, splits: Splits<'_>) -> anyhow::Result<Image> {
     let n = measured.test.len();
     let rows = ROWS.min(n);
     let chosen: Vec<usize> = (0..rows).map(|i| i * n / rows).collect();
@@ -27,10 +24,10 @@ pub(super) fn neighbours(measured: &Measured, data: &Datasets) -> anyhow::Result
     let found = nearest(&measured.train, &queries, &KnnConfig { k: NEIGHBOURS, temperature: 1.0 })?;
     let mut cells = Vec::new();
     for (&query, found) in chosen.iter().zip(found) {
-        cells.push((data.test.image(query)?, NEUTRAL));
+        cells.push((splits.test.image(query)?, NEUTRAL));
         for (neighbour, _) in found {
-            let is_right = data.train.label(neighbour) == data.test.label(query);
-            cells.push((data.train.image(neighbour)?, if is_right { RIGHT } else { WRONG }));
+            let is_right = splits.train.label(neighbour) == splits.test.label(query);
+            cells.push((splits.train.image(neighbour)?, if is_right { RIGHT } else { WRONG }));
         }
     }
     let columns = 1 + NEIGHBOURS.min(measured.train.len());

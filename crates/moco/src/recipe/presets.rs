@@ -7,7 +7,7 @@ use sconce_data::{
 };
 use sconce_engine::{Decay, OptimizerConfig, Preset, ScheduleConfig, TrainerConfig, Unit, Warmup};
 
-use super::config::{Config, EvaluationConfig, Task};
+use super::config::{Config, EvaluationConfig, KnnFeatures, Task};
 use crate::{
     config::{BatchNormGroups, EncoderConfig, Head, Mechanism, MocoConfig},
     data::{DataConfig, Images},
@@ -99,10 +99,11 @@ impl Config {
                 batch_norm: BatchNormGroups::Groups { groups: 4, shuffle: true },
                 symmetric: false,
             },
-            trainer: sgd((0.06, 5e-4), 20, ScheduleConfig::COSINE),
+            trainer: sgd((0.06, 5e-4), 30, ScheduleConfig::COSINE),
             evaluation: EvaluationConfig {
-                every: 2,
+                every: 3,
                 knn: KnnConfig { k: 50, temperature: 0.1 },
+                knn_features: KnnFeatures::Pooled,
                 probe: PROBE,
                 few_labels: 100,
                 fine_tune: Some(FineTuneConfig {
@@ -120,6 +121,7 @@ impl Config {
     pub fn study() -> Self {
         let mut config = Self::small();
         config.trainer.epochs = 10;
+        config.evaluation.every = 2;
         config.evaluation.fine_tune = None;
         config
     }
@@ -175,6 +177,7 @@ impl Config {
             evaluation: EvaluationConfig {
                 every: 1,
                 knn: KnnConfig::default(),
+                knn_features: KnnFeatures::Projected,
                 probe: PROBE,
                 few_labels: 1000,
                 fine_tune: None,
@@ -235,7 +238,7 @@ impl Config {
         Self {
             task: Task::Pretrain,
             data: DataConfig {
-                images: Images::ImageFolder { train: "imagenet/train".into(), test: "imagenet/val".into() },
+                images: Images::ImageFolder { train: "imagenet/train".into(), test: Some("imagenet/val".into()) },
                 batch_size: 256,
                 workers: 32,
                 train: Pipeline { pixels, floats, ..plain.clone() },
@@ -246,6 +249,7 @@ impl Config {
             evaluation: EvaluationConfig {
                 every: 0,
                 knn: KnnConfig::default(),
+                knn_features: KnnFeatures::Pooled,
                 probe: PROBE,
                 few_labels: 10_000,
                 fine_tune: None,

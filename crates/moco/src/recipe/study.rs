@@ -82,7 +82,8 @@ fn paper() -> Study<Config> {
         ours: ours.into(),
         metric: "linear_accuracy".into(),
         higher_is_better: true,
-        scaled: false,
+        // The data are the paper's, the classifier is not.
+        scaled: true,
     };
     Study {
         claims: vec![
@@ -92,8 +93,8 @@ fn paper() -> Study<Config> {
         comparisons: Vec::new(),
         seeds: 1,
         notes: vec![
-            "The linear classifier of this table stands on features of centre crops. The papers' own, on augmented images at \
-             lr 30, is the preset paper-linear, which starts from a checkpoint."
+            "Scaled: the linear classifier of this table stands on standardised features of centre crops. The papers' own, on \
+             augmented images at lr 30, is the preset paper-linear, which starts from a checkpoint of these arms."
                 .into(),
         ],
         arms: vec![
@@ -142,6 +143,31 @@ mod tests {
         }
         for (epoch, expected) in [(119, 0.03), (120, 0.003), (160, 0.0003)] {
             assert!((rate(v1, epoch) - expected).abs() < 1e-12, "{epoch}");
+        }
+        let presets = super::super::presets::presets();
+        let linear = &presets.iter().find(|preset| preset.name == "paper-linear").unwrap().config;
+        for (epoch, expected) in [(59, 30.0), (60, 3.0), (80, 0.3)] {
+            assert!((rate(linear, epoch) - expected).abs() < 1e-9, "{epoch}");
+        }
+    }
+
+    #[test]
+    fn the_notebooks_numbers_are_theirs() {
+        let config = Config::cifar10();
+        let moco = &config.moco;
+        assert_eq!(moco.mechanism, Mechanism::Queue { length: 4096, momentum: 0.99 });
+        assert_eq!(moco.batch_norm, BatchNormGroups::Groups { groups: 8, shuffle: true });
+        assert_eq!((moco.temperature, moco.encoder.dim, config.data.batch_size), (0.1, 128, 512));
+        assert_eq!((config.evaluation.knn.k, config.evaluation.knn.temperature), (200, 0.1));
+        assert_eq!(config.evaluation.knn_features, super::super::KnnFeatures::Projected);
+        // Epochs count from 1: the first is below the base rate, the last has none.
+        let rate = |epoch: usize| {
+            let clock = sconce_engine::Clock { step: epoch * 97, steps_per_epoch: 97, epochs: 200 };
+            config.trainer.schedule.lr(config.trainer.lr, clock)
+        };
+        let cosine = |e: f64| 0.06 * 0.5 * (1.0 + (std::f64::consts::PI * e / 200.0).cos());
+        for epoch in [0, 1, 99, 199] {
+            assert!((rate(epoch) - cosine(epoch as f64 + 1.0)).abs() < 1e-12, "{epoch}");
         }
     }
 }

@@ -81,6 +81,15 @@ fn every_preset_for_pre_training_runs() {
 }
 
 #[test]
+fn images_without_labels_are_enough_to_train_on() {
+    let tree = Tree::new();
+    succeeds(&mut tree.train("paper-v2", "run", &["--set", "data.images.test="]));
+    let summary = fs::read_to_string(tree.root.join("run/summary.json")).unwrap();
+    assert!(summary.contains("\"metrics\": {}") && summary.contains("\"finished\": true"), "{summary}");
+    fails_with(moco(&["eval", "--checkpoint", "run"]).current_dir(&tree.root), &["data.images.test"]);
+}
+
+#[test]
 fn the_linear_classifier_leaves_everything_but_itself_as_it_was() {
     let tree = Tree::new();
     let needs = tree.train("paper-linear", "nothing", &[]).output().unwrap();
@@ -119,8 +128,20 @@ fn fine_tuning_starts_from_a_converted_backbone() {
     succeeds(&mut tree.train("paper-v2", "pre", &[]));
     let checkpoint = "pre/checkpoints/last/model.safetensors";
     succeeds(moco(&["convert", checkpoint, "backbone.safetensors"]).current_dir(&tree.root));
-    let tuned = ["--init-from", "backbone.safetensors", "--set", "task=fine-tune"];
+    let tuned = ["--init-from", "backbone.safetensors", "--set", "task=fine-tune", "--set", "trainer.lr=0.001"];
     succeeds(&mut tree.train("paper-v2", "tuned", &tuned));
+    let before = sconce_core::read_tensors(&tree.root.join("backbone.safetensors")).unwrap();
+    let after = sconce_core::read_tensors(&tree.root.join("tuned/checkpoints/last/model.safetensors")).unwrap();
+    let moved = (&before["conv1.weight"] - &after["conv1.weight"]).unwrap().abs().unwrap().max_all().unwrap();
+    let moved = moved.to_scalar::<f32>().unwrap();
+    assert!(moved > 0.0 && moved < 0.01, "it begins as the file, and learns: {moved}");
+
+    let file = tree.root.join("imagenet/val/n01443537/n01443537_0.JPEG");
+    let output = succeeds(moco(&["predict", "--checkpoint", "tuned"]).arg(file).current_dir(&tree.root));
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let p = line["probabilities"].as_object().unwrap();
+    assert_eq!(p.keys().collect::<Vec<_>>(), ["n01440764", "n01443537", "n01484850"]);
+    assert!(p.contains_key(line["class"].as_str().unwrap()));
     fails_with(
         &mut tree.train("paper-v2", "wider", &[tuned[0], tuned[1], "--set", "moco.encoder.backbone.width=0.125"]),
         &["backbone.safetensors"],

@@ -8,11 +8,31 @@ use crate::{fails_with, moco, picture, succeeds, train};
 fn evaluation_repeats_the_metrics_of_the_run() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    succeeds(&mut train(&out, &["--max-steps", "5"]));
+    succeeds(&mut train(&out, &["--max-steps", "5", "--seed", "3"]));
     let output = succeeds(moco(&["eval", "--json", "--checkpoint"]).arg(&out));
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&fs::read(out.join("summary.json")).unwrap()).unwrap();
     assert_eq!(found, summary["metrics"]);
+}
+
+#[test]
+fn baselines_and_fine_tuning_are_measured_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let fine_tune = "evaluation.fine_tune={labels=200,epochs=5,batch_size=10,lr=0.03,weight_decay=0.0}";
+    let run = |name: &str, settings: &[&str]| -> serde_json::Value {
+        let out = folder.path().join(name);
+        succeeds(&mut train(&out, &[&["--max-steps", "1", "--set", fine_tune], settings].concat()));
+        serde_json::from_slice::<serde_json::Value>(&fs::read(out.join("summary.json")).unwrap()).unwrap()["metrics"]
+            .clone()
+    };
+    let random = run("random", &["--set", "task=random-features"]);
+    let accuracy = random["fine_tuned_accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.2 && accuracy < 1.0, "ten classes: {accuracy}");
+    assert_eq!(random, run("again", &["--set", "task=random-features"]));
+    let pixels = run("pixels", &["--set", "task=pixel-features"]);
+    assert!(pixels["fine_tuned_accuracy"].is_null());
+    // What the study of this size gives; an independent kNN of k = 50 at cosine 0.1 has the same.
+    assert_eq!(pixels["knn_accuracy"], 0.811);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the method promises.
 
 mod fixtures;
+mod ranks;
 mod steps;
 mod weights;

@@ -104,7 +104,7 @@ fn a_key_is_never_its_own_negative() {
     let step = case.step(&views(0), 0);
     let loss = scalar(&step);
     assert_eq!(case.values("queue"), before, "the loss leaves the queue alone");
-    case.moco.remember(&step, &samples(0)).unwrap();
+    case.moco.remember(&step).unwrap();
     let after = case.values("queue");
     let keys = rows(&step.keys);
     for row in 0..5 {
@@ -188,7 +188,7 @@ fn the_symmetric_loss_is_the_sum_of_both_ways_and_remembers_both_keys() {
     let forth = Case::new(&one).step(&[first.clone(), second.clone()], 0);
     let back = Case::new(&one).step(&[second, first], 0);
     assert!((scalar(&step) - scalar(&forth) - scalar(&back)).abs() < 1e-12);
-    case.moco.remember(&step, &samples(0)).unwrap();
+    case.moco.remember(&step).unwrap();
     let queue = case.moco.queue().unwrap();
     assert_eq!(queue.pointer().unwrap(), 2 * BATCH);
     let columns = rows(&queue.keys().t().unwrap());
@@ -222,12 +222,40 @@ fn end_to_end_has_a_gradient_through_queries_and_keys() {
 }
 
 #[test]
+fn shuffled_end_to_end_keys_keep_their_gradient() {
+    // With one group the order plays no part, in the gradient neither.
+    let gradients = |batch_norm| {
+        let case = Case::new(&config(Mechanism::EndToEnd, batch_norm));
+        let store = backward(case.step(&views(0), 0).loss.total()).unwrap();
+        let gradient = |(_, var): &(String, sconce_core::Var)| {
+            store.get(var).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()
+        };
+        case.params.trainable().iter().map(gradient).collect::<Vec<_>>()
+    };
+    assert_close(&gradients(WHOLE), &gradients(groups(1, true)), 1e-12);
+}
+
+#[test]
+fn accuracy_counts_queries_that_are_nearest_to_their_own_key() {
+    for mechanism in [QUEUE, Mechanism::EndToEnd] {
+        let case = Case::new(&config(mechanism, WHOLE));
+        let [view, other] = views(0);
+        // Equal views have equal features; nothing is nearer.
+        let step = case.step(&[view.clone(), view.clone()], 0);
+        assert_eq!(case.moco.accuracy(&step).unwrap(), 1.0);
+        let mut opposite = case.step(&[view, other], 1);
+        opposite.queries = opposite.keys.neg().unwrap();
+        assert_eq!(case.moco.accuracy(&opposite).unwrap(), 0.0);
+    }
+}
+
+#[test]
 fn a_memory_bank_learns_the_queries_of_its_samples() {
     let case = Case::new(&config(Mechanism::MemoryBank { negatives: 30, momentum: 0.5 }, WHOLE));
     let before = case.values("memory_bank");
     let step = case.step(&views(0), 1);
     assert_close(&rows(&step.keys), &before.chunks(5).skip(BATCH).take(BATCH).map(Vec::from).collect::<Vec<_>>(), 0.0);
-    case.moco.remember(&step, &samples(1)).unwrap();
+    case.moco.remember(&step).unwrap();
     let after = case.values("memory_bank");
     let changed: Vec<usize> = (0..SAMPLES).filter(|i| before[i * 5..][..5] != after[i * 5..][..5]).collect();
     assert_eq!(changed, samples(1));
@@ -274,7 +302,7 @@ fn some_steps_are_pytorchs() {
         let loss = scalar(&step);
         assert!((loss - expected).abs() < 1e-9, "step {i}: {loss}, expected {expected}");
         sgd.step(&backward(step.loss.total()).unwrap(), 0.1).unwrap();
-        moco.remember(&step, &samples(i)).unwrap();
+        moco.remember(&step).unwrap();
     }
     for (ours, theirs) in [
         ("queue", "last_queue"),

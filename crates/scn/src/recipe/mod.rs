@@ -18,8 +18,8 @@ use anyhow::Context as _;
 use sconce_core::{DType, Device, LoadReport, Params, Tolerance};
 use sconce_data::{ImageDataset, Loader};
 use sconce_engine::{
-    Checkpoint, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile, Source, Stateful,
-    Study, Weights, dist::on_root,
+    Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile, Study,
+    Weights, dist::on_root,
 };
 
 use crate::{
@@ -74,7 +74,7 @@ impl sconce_engine::Recipe for Recipe {
             store_labels(&data, run)?;
             store_origin(&data, initial.as_deref(), run)?;
         }
-        let classes = Arc::new(ClassNames(data.train.classes().to_vec()));
+        let classes = Arc::new(ClassNames::new(data.train.classes().to_vec()));
         let labels = Arc::new(LabelTable::new(data.train.labels().to_vec(), config.scn.model.n_classes)?);
         let device = run.device().clone();
         let mut batches = config.data.train_batches(&data.train, run.seed(), &device, &**run.communicator())?;
@@ -88,7 +88,7 @@ impl sconce_engine::Recipe for Recipe {
             trainer: &config.trainer,
             labels: labels.clone(),
             truth: Some(&data.truth),
-            state: &[("classes", classes)],
+            state: &[(ClassNames::STATE, classes)],
             initial_weights: initial.as_deref(),
         };
         let trained = train(&training, &mut batches, run, |model| {
@@ -218,22 +218,4 @@ fn store_origin(data: &Datasets, initial: Option<&Path>, run: &Run) -> anyhow::R
         sconce_core::files::write_atomic(&run.file(RunFile::Data), &serde_json::to_vec_pretty(&origin)?)?;
     }
     Ok(())
-}
-
-/// The names of the classes, which a checkpoint carries to whoever predicts with it.
-#[derive(Debug)]
-struct ClassNames(Vec<String>);
-
-impl Stateful for ClassNames {
-    fn save(&self) -> Result<Vec<u8>, Source> {
-        Ok(serde_json::to_vec(&self.0)?)
-    }
-
-    fn load(&self, bytes: &[u8]) -> Result<(), Source> {
-        let stored: Vec<String> = serde_json::from_slice(bytes)?;
-        if stored == self.0 {
-            return Ok(());
-        }
-        Err(format!("the checkpoint's classes are {stored:?}, the data's {:?}", self.0).into())
-    }
 }

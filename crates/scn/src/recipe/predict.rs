@@ -7,7 +7,7 @@ use std::{
 
 use sconce_core::{Rng, nn::Mode};
 use sconce_data::{FloatImage, Image};
-use sconce_engine::{Checkpoint, PredictRequest, Weights};
+use sconce_engine::{Checkpoint, ClassNames, PredictRequest, Weights};
 
 use super::{Config, check_classes, load, load_file, pictures};
 use crate::{eval::Predictions, model::Scn};
@@ -60,7 +60,7 @@ fn model(config: &Config, request: &PredictRequest) -> anyhow::Result<(Scn, Vec<
     match &request.weights {
         Weights::Checkpoint(path) => {
             let checkpoint = Checkpoint::open(path)?;
-            let classes = serde_json::from_slice(&checkpoint.tracked("classes")?)?;
+            let classes = ClassNames::of(&checkpoint)?;
             Ok((load(&checkpoint, &config.scn, &request.device)?, classes))
         }
         Weights::File(path) => {

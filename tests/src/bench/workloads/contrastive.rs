@@ -44,7 +44,7 @@ impl MocoStep {
     fn step(&mut self) -> Result<Tensor> {
         let step = self.moco.step([&self.views[0], &self.views[1]], &self.samples, self.step)?;
         self.optimizer.step(&backward(step.loss.total())?, LR)?;
-        self.moco.remember(&step, &self.samples)?;
+        self.moco.remember(&step)?;
         self.step += 1;
         Ok(step.loss.total().clone())
     }
