@@ -56,6 +56,18 @@ impl Queue {
             .ok_or_else(|| MocoError::argument("queue_ptr", pointer, expected))
     }
 
+    /// The mean cosine of pairs of its keys: near 0 for keys that are spread over the sphere, 1 when all are the same. NaN of a
+    /// single key.
+    ///
+    /// # Errors
+    /// If the keys cannot be read.
+    pub fn mean_cosine(&self) -> Result<f64> {
+        // ‖Σ k‖² = Σ ‖k‖² + Σ_{i ≠ j} k_i·k_j, and all ‖k‖ are 1.
+        let n = self.length() as f64;
+        let sum = self.keys.sum(1)?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+        Ok((sum.iter().map(|x| x * x).sum::<f64>() - n) / (n * (n - 1.0)))
+    }
+
     /// Replaces the oldest keys. Of more keys than the queue holds, the last ones stay.
     ///
     /// # Shapes
@@ -134,6 +146,16 @@ mod tests {
             queue.enqueue(&keys(&[0.1, 0.2, 0.3, step as f32])).unwrap();
         }
         assert_eq!(queue.pointer().unwrap(), 0);
+    }
+
+    #[test]
+    fn the_mean_cosine_is_that_of_all_pairs() {
+        let (_, queue) = queue(3);
+        queue.enqueue(&keys(&[0.0, 0.5, 1.5])).unwrap();
+        let expected = (0.5f64.cos() + 1.5f64.cos() + 1f64.cos()) / 3.0;
+        assert!((queue.mean_cosine().unwrap() - expected).abs() < 1e-6);
+        queue.enqueue(&keys(&[0.7; 3])).unwrap();
+        assert!((queue.mean_cosine().unwrap() - 1.0).abs() < 1e-6);
     }
 
     #[test]

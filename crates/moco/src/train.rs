@@ -146,6 +146,9 @@ fn with_diagnostics(moco: &Moco, step: &Step) -> Result<Loss> {
     if accuracy.is_finite() {
         values.push(("accuracy", accuracy));
     }
+    if let Some(queue) = moco.queue().filter(|queue| queue.length() > 1) {
+        values.push(("queue_mean_cosine", queue.mean_cosine()?));
+    }
     // A single query has no pair to look at.
     let has_pairs = step.queries.dim(0)? > 1;
     let found = if has_pairs { diagnostics(&step.queries, &step.keys)? } else { Metrics::new() };
