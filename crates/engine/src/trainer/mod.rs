@@ -1,11 +1,12 @@
 //! The training loop's engine: the loop itself stays with the method.
 
+mod agreement;
 mod config;
 mod state;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use sconce_core::{Batches, Communicator, DType, GradStore, Params, Position, Tensor, Var, write_tensors};
+use sconce_core::{Batches, Communicator, DType, GradStore, Params, Position, Tensor, Var};
 
 pub use self::config::TrainerConfig;
 use crate::{
@@ -277,11 +278,7 @@ impl<'a> Trainer<'a> {
         if n == 0 {
             return Err(EngineError::mismatch("batches in an epoch", 0, "at least 1"));
         }
-        if let Some(other) =
-            self.ranks.all_gather_f64(&[n as f64])?.into_iter().flatten().find(|&other| other != n as f64)
-        {
-            return Err(EngineError::mismatch("batches in an epoch", n, format!("{other}, as on another rank")));
-        }
+        self.require_same_length(n)?;
         self.check_restored(n)?;
         self.batches_per_epoch = n;
         batches.seek(self.position).map_err(|e| self.batch_error(e))?;
@@ -310,16 +307,6 @@ impl<'a> Trainer<'a> {
             Some(signal) => Err(EngineError::Interrupted { signal, step: self.step, dir: self.run.dir().to_owned() }),
             None => Ok(is_over),
         }
-    }
-
-    /// The signal to stop that any of the ranks had, on all of them.
-    fn signal(&self) -> Result<Option<i32>> {
-        let own = self.run.interrupt().requested();
-        let signal = dist::greatest(&*self.ranks, own.unwrap_or(0))?;
-        if own.is_none() && signal != 0 {
-            self.run.interrupt().request(signal);
-        }
-        Ok(self.run.interrupt().requested())
     }
 
     fn update(&mut self, gradients: &GradStore, norm: Option<f64>, loss: f64, epoch: usize) -> Result<()> {
@@ -356,20 +343,6 @@ impl<'a> Trainer<'a> {
         let norm = global_norm(gradients, self.optimizer.params().map(|(_, var)| var))?;
         self.require_finite(("gradient norm", norm), true, batch)?;
         Ok(Some(norm))
-    }
-
-    /// Checks a value that is the same on all ranks. If it is not finite, those who had part in that save their `batch`.
-    fn require_finite(&self, (term, value): (&str, f64), had_part: bool, batch: &impl BatchTensors) -> Result<()> {
-        if value.is_finite() {
-            return Ok(());
-        }
-        let step = self.step + 1;
-        let (path, tensors) = (self.run.dump_file(step, self.ranks.rank()), batch.tensors());
-        // That the loss is not finite matters more than that its batch could not be saved.
-        let is_saved = had_part && !tensors.is_empty() && write_tensors(&path, &tensors).is_ok();
-        let saved = self.ranks.all_gather(&[u8::from(is_saved)])?;
-        let dump = saved.iter().position(|saved| saved == &[1]).map(|rank| self.run.dump_file(step, rank));
-        Err(EngineError::NonFinite { term: term.to_owned(), value, step, dump })
     }
 
     /// Whether something that happens every `every` steps, or at the end of each epoch, is due after the last step.

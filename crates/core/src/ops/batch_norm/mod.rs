@@ -20,7 +20,7 @@ mod parts;
 mod ranks;
 mod running;
 
-use self::{parts::Parts, running::Blend};
+use self::{parts::Parts, ranks::Sums, running::Blend};
 pub(super) use formulas::Channel;
 use formulas::{Gradient, GradientAdd, Means, Output, OutputAdd, Terms, TermsAdd, inv_std};
 
@@ -174,21 +174,6 @@ fn planes(x: &Tensor, per_channel: &[&Tensor]) -> Result<Planes> {
         }
     }
     Ok(Planes { n, channels, plane: rest.iter().product() })
-}
-
-/// Of a channel, with `g` the gradient of the normalised output: the sums of `g` and of `g · (x − mean)`.
-#[derive(Clone, Copy)]
-struct Sums {
-    /// Over this rank's batch.
-    own: [f64; 2],
-    /// Over all that the statistics are of.
-    shared: [f64; 2],
-}
-
-impl Sums {
-    fn own(sums: [f64; 2]) -> Self {
-        Self { own: sums, shared: sums }
-    }
 }
 
 struct BatchNorm {

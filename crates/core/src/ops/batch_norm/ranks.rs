@@ -4,11 +4,26 @@
 
 use candle_core::Tensor;
 
-use super::{NAME, Stats, Sums};
+use super::{NAME, Stats};
 use crate::{
     Communicator, Error, Result,
     cpu::{formula::mean_and_variance, planes::Planes, slices, with_real},
 };
+
+/// Of a channel, with `g` the gradient of the normalised output: the sums of `g` and of `g · (x − mean)`.
+#[derive(Clone, Copy)]
+pub(super) struct Sums {
+    /// Over this rank's batch.
+    pub(super) own: [f64; 2],
+    /// Over all that the statistics are of.
+    pub(super) shared: [f64; 2],
+}
+
+impl Sums {
+    pub(super) fn own(sums: [f64; 2]) -> Self {
+        Self { own: sums, shared: sums }
+    }
+}
 
 /// Mean and variance of each channel over the batches of all ranks (Chan et al., 1979), of which `x` is this one's.
 pub(super) fn stats(ranks: &dyn Communicator, x: &Tensor, planes: Planes) -> Result<Stats> {
