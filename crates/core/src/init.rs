@@ -85,9 +85,7 @@ impl Init {
     pub fn tensor(self, shape: impl Into<Shape>, rng: &mut Rng, dtype: DType, device: &Device) -> Result<Tensor> {
         let shape = shape.into();
         match self {
-            Self::Constant(value) => {
-                Ok(Tensor::full(value, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
-            }
+            Self::Constant(value) => constant(value, shape, dtype, device),
             Self::Normal { mean, std } => rng.normal_tensor((mean, std), shape, dtype, device),
             Self::Uniform { low, high } => rng.uniform_tensor((low, high), shape, dtype, device),
             Self::Kaiming { distribution, fan, gain } => {
@@ -108,6 +106,12 @@ impl Init {
             }
         }
     }
+}
+
+/// The same value everywhere, without a detour over a tensor of another type.
+pub(crate) fn constant(value: f64, shape: impl Into<Shape>, dtype: DType, device: &Device) -> Result<Tensor> {
+    let one = Tensor::new(value, &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?;
+    Ok(one.broadcast_as(shape)?.contiguous()?)
 }
 
 impl Distribution {

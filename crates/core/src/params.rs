@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::{Communicator, DType, Device, Error, Init, Result, Rng, Shape, Tensor, Var, communicator, files};
+use crate::{
+    Communicator, DType, Device, Error, Init, Result, Rng, Shape, Tensor, Var, communicator, files, init::constant,
+};
 
 /// The parameters and buffers of a model, ordered by name.
 ///
@@ -229,9 +231,7 @@ impl Scope {
     }
 
     fn filled(&self, name: &str, shape: Shape, kind: Kind, (value, dtype): (f64, DType)) -> Result<Tensor> {
-        self.entry(name, shape, kind, |_, shape, params| {
-            Ok(Tensor::full(value, shape, &Device::Cpu)?.to_dtype(dtype)?.to_device(&params.device)?)
-        })
+        self.entry(name, shape, kind, |_, shape, params| constant(value, shape, dtype, &params.device))
     }
 
     /// The ranks that train the model.

@@ -28,7 +28,7 @@ enum Projection {
 }
 
 /// The `eps` of `torch.nn.functional.normalize`.
-const EPS: f64 = 1e-12;
+pub(crate) const EPS: f64 = 1e-12;
 
 impl Encoder {
     /// Builds or finds the parameters in `scope`, with batch normalisations of this kind.

@@ -2,7 +2,10 @@
 
 use sconce_core::{DType, Rng, Scope, Tensor};
 
-use crate::error::{MocoError, Result};
+use crate::{
+    error::{MocoError, Result},
+    model::EPS,
+};
 
 /// The latest keys, `K` of them, each a column of length 1.
 ///
@@ -15,6 +18,9 @@ pub struct Queue {
     pointer: Tensor,
 }
 
+/// Columns that are normalised at a time.
+const COLUMNS: usize = 4096;
+
 impl Queue {
     /// A queue of `length` random keys, as the official code has it. (The paper does not say how it begins; the first steps are
     /// easy with it, as issues 12 and 43 of the official repository note.)
@@ -26,8 +32,15 @@ impl Queue {
             keys: scope.buffer("queue", (dim, length), 0.0, scope.dtype())?,
             pointer: scope.buffer("queue_ptr", 1, 0.0, DType::I64)?,
         };
-        let random = rng.normal_tensor((0.0, 1.0), (dim, length), scope.dtype(), scope.device())?;
-        queue.keys.slice_set(&sconce_core::ops::normalize(&random, 0, 1e-12)?, 1, 0)?;
+        // Piece by piece: all at once would take five times the queue's own memory for a moment.
+        for row in 0..dim {
+            let random = rng.normal_tensor((0.0, 1.0), (1, length), scope.dtype(), scope.device())?;
+            queue.keys.slice_set(&random, 0, row)?;
+        }
+        for start in (0..length).step_by(COLUMNS) {
+            let columns = queue.keys.narrow(1, start, COLUMNS.min(length - start))?.contiguous()?;
+            queue.keys.slice_set(&sconce_core::ops::normalize(&columns, 0, EPS)?, 1, start)?;
+        }
         Ok(queue)
     }
 
