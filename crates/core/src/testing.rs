@@ -1,4 +1,6 @@
-//! Checks that every differentiable operation is held to (feature `testing`).
+//! Checks that every differentiable operation is held to, and every binary (feature `testing`).
+
+pub mod cli;
 
 use crate::{DType, Result, Rng, Tensor, Var};
 

@@ -84,6 +84,17 @@ impl Image {
         Self { channels: 1, data, ..self }
     }
 
+    /// The image in as many channels as a network takes: in grey for 1, in RGB for 3. Of other numbers it knows nothing, and
+    /// stays as it is.
+    #[must_use]
+    pub fn into_channels(self, channels: usize) -> Self {
+        match channels {
+            1 => self.into_gray(),
+            3 => self.into_rgb(),
+            _ => self,
+        }
+    }
+
     /// The image as a PNG file's bytes.
     ///
     /// # Errors
@@ -122,7 +133,9 @@ mod tests {
         assert_eq!(gray.data(), [43, 80, 117, 154, 134, 178, 193, 87, 196, 97, 71, 122]);
         let rgb = gray.clone().into_rgb();
         assert_eq!(rgb.data()[..6], [43, 43, 43, 80, 80, 80]);
-        assert_eq!(rgb.into_gray(), gray);
+        assert_eq!(rgb.clone().into_gray(), gray);
+        assert_eq!((gray.clone().into_channels(3), rgb.clone().into_channels(1)), (rgb.clone(), gray));
+        assert_eq!(rgb.clone().into_channels(4), rgb);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub use listed::ListedImage;
 pub use loader::{Loader, LoaderConfig};
 pub use noise::{ClassMap, LabelNoise, Made, NoisyLabels};
 pub use raf_db::{RAF_DB_CLASSES, parse_raf_db, read_raf_db};
-pub use source::{ImageBatch, ImageSource, Source};
+pub use source::{ImageBatch, ImageSource, MapBatch, Source};
 pub use split::Split;
 pub use transform::{
     AspectDraw, CenterCrop, ColorJitter, FloatTransform, GaussianBlur, GaussianNoise, HorizontalFlip, JitterRange,

@@ -30,6 +30,43 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// If they do not fit together.
     fn collate(&self, items: Vec<Self::Item>) -> Result<Self::Batch>;
+
+    /// The same samples in batches that `f` makes of this source's: what a method trains on, on its device.
+    fn map_batch<B, F>(self, f: F) -> MapBatch<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Self::Batch) -> Result<B> + Send + Sync + 'static,
+    {
+        MapBatch { source: self, f }
+    }
+}
+
+/// A source with other batches; see [`Source::map_batch`].
+#[derive(Clone, Debug)]
+pub struct MapBatch<S, F> {
+    source: S,
+    f: F,
+}
+
+impl<S, B, F> Source for MapBatch<S, F>
+where
+    S: Source,
+    F: Fn(S::Batch) -> Result<B> + Send + Sync + 'static,
+{
+    type Item = S::Item;
+    type Batch = B;
+
+    fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    fn fetch(&self, index: usize, rng: &mut Rng) -> Result<Self::Item> {
+        self.source.fetch(index, rng)
+    }
+
+    fn collate(&self, items: Vec<Self::Item>) -> Result<B> {
+        (self.f)(self.source.collate(items)?)
+    }
 }
 
 /// The images of a dataset through a pipeline, with their labels.

@@ -16,6 +16,9 @@ pub struct MemoryBank {
     momentum: f64,
 }
 
+/// Entries that are drawn at a time.
+const ROWS: usize = 4096;
+
 impl MemoryBank {
     /// Random entries for `n` images; `momentum` is the share of an entry that stays when its image is seen.
     ///
@@ -23,8 +26,12 @@ impl MemoryBank {
     /// As [`Scope::buffer`].
     pub fn new(scope: &Scope, (n, dim): (usize, usize), momentum: f64, rng: &mut Rng) -> Result<Self> {
         let entries = scope.buffer("memory_bank", (n, dim), 0.0, scope.dtype())?;
-        let random = rng.normal_tensor((0.0, 1.0), (n, dim), scope.dtype(), scope.device())?;
-        entries.slice_set(&unit_rows(&random)?, 0, 0)?;
+        // Piece by piece, as a queue begins: all at once would take several times the bank's own memory.
+        for start in (0..n).step_by(ROWS) {
+            let rows = (ROWS.min(n - start), dim);
+            let random = rng.normal_tensor((0.0, 1.0), rows, scope.dtype(), scope.device())?;
+            entries.slice_set(&unit_rows(&random)?, 0, start)?;
+        }
         Ok(Self { entries, momentum })
     }
 

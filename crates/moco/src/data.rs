@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sconce_core::{Communicator, Device, Rng};
+use sconce_core::{Communicator, Device, Tensor};
 use sconce_data::{
     DataError, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Pipeline, Source, Split, TwoCropBatch,
     TwoCropSource, fashion_mnist_subset, read_cifar10, read_fashion_mnist, read_image_folder,
@@ -55,34 +55,33 @@ pub enum Images {
 }
 
 impl Images {
-    /// The images of one split; none of a test split that there is not.
-    fn read(&self, split: Split) -> Result<Option<ImageDataset>, DataError> {
-        let dataset = match self {
+    /// The images of one split.
+    fn read(&self, split: Split) -> Result<ImageDataset, DataError> {
+        match self {
             Self::FashionMnistSubset => fashion_mnist_subset(split),
             Self::FashionMnist { root } => read_fashion_mnist(root, split),
             Self::Cifar10 { root } => read_cifar10(root, split),
-            Self::ImageFolder { train, .. } if split == Split::Train => read_image_folder(train),
-            Self::ImageFolder { test: Some(test), .. } => read_image_folder(test),
-            Self::ImageFolder { test: None, .. } => return Ok(None),
-        };
-        dataset.map(Some)
+            Self::ImageFolder { train, test } => match split {
+                Split::Train => read_image_folder(train),
+                Split::Test => read_image_folder(test.as_ref().ok_or_else(no_test)?),
+            },
+        }
     }
 
-    /// Both splits, of the same classes.
+    /// Both splits, of the same classes, as far as there are two.
     pub(crate) fn read_both(&self) -> Result<Datasets, DataError> {
-        let Some(train) = self.read(Split::Train)? else {
-            return Err(DataError::argument("data.images.train", "nothing", "a folder"));
-        };
-        let test = self.read(Split::Test)?;
-        if let Some(test) = &test {
-            test.check_classes(train.classes())?;
+        let train = self.read(Split::Train)?;
+        if matches!(self, Self::ImageFolder { test: None, .. }) {
+            return Ok(Datasets { train, test: None });
         }
-        Ok(Datasets { train, test })
+        let test = self.read(Split::Test)?;
+        test.check_classes(train.classes())?;
+        Ok(Datasets { train, test: Some(test) })
     }
 
     /// The test images.
     pub(crate) fn read_test(&self) -> Result<ImageDataset, DataError> {
-        self.read(Split::Test)?.ok_or_else(no_test)
+        self.read(Split::Test)
     }
 }
 
@@ -131,10 +130,14 @@ impl DataConfig {
         seed: u64,
         device: &Device,
         ranks: &dyn Communicator,
-    ) -> Result<Loader<Views>, DataError> {
-        let images = TwoCropSource::new(dataset.clone(), self.train.clone())?;
+    ) -> Result<Loader<impl Source<Batch = Batch> + use<>>, DataError> {
+        let device = device.clone();
+        let views = TwoCropSource::new(dataset.clone(), self.train.clone())?.map_batch(move |batch: TwoCropBatch| {
+            let [query, key] = [on_device(&batch.query, &device)?, on_device(&batch.key, &device)?];
+            Ok(Batch { query, key, indices: batch.indices })
+        });
         let config = LoaderConfig { drop_last: true, ..self.loader(self.batch_size, Some(seed)) };
-        Loader::new(Views { images, device: device.clone() }, config)?.sharded(ranks.rank(), ranks.size())
+        Loader::new(views, config)?.sharded(ranks.rank(), ranks.size())
     }
 
     /// Shuffled, augmented images of `dataset` with their labels, this rank's of each batch.
@@ -145,16 +148,18 @@ impl DataConfig {
         seed: u64,
         device: &Device,
         ranks: &dyn Communicator,
-    ) -> Result<Loader<Labelled>, DataError> {
-        let images = ImageSource::new(dataset.clone(), self.train.clone())?;
-        Loader::new(Labelled { images, device: device.clone() }, self.loader(batch_size, Some(seed)))?
-            .sharded(ranks.rank(), ranks.size())
+    ) -> Result<Loader<impl Source<Batch = LabelledImages> + use<>>, DataError> {
+        let images = labelled_images(dataset, &self.train, device)?;
+        Loader::new(images, self.loader(batch_size, Some(seed)))?.sharded(ranks.rank(), ranks.size())
     }
 
     /// Images of `dataset` in its own order, without augmentation.
-    pub(crate) fn in_order(&self, dataset: &ImageDataset, device: &Device) -> Result<Loader<Labelled>, DataError> {
-        let images = ImageSource::new(dataset.clone(), self.eval.clone())?;
-        Loader::new(Labelled { images, device: device.clone() }, self.loader(EVAL_BATCH, None))
+    pub(crate) fn in_order(
+        &self,
+        dataset: &ImageDataset,
+        device: &Device,
+    ) -> Result<Loader<impl Source<Batch = LabelledImages> + use<>>, DataError> {
+        Loader::new(labelled_images(dataset, &self.eval, device)?, self.loader(EVAL_BATCH, None))
     }
 
     fn loader(&self, batch_size: usize, shuffled: Option<u64>) -> LoaderConfig {
@@ -169,53 +174,18 @@ impl DataConfig {
     }
 }
 
-/// Pairs of views on their way to a [`Batch`].
-#[derive(Clone, Debug)]
-pub(crate) struct Views {
-    images: TwoCropSource,
-    device: Device,
+/// Images with their labels as a network takes them.
+fn labelled_images(
+    dataset: &ImageDataset,
+    pipeline: &Pipeline,
+    device: &Device,
+) -> Result<impl Source<Batch = LabelledImages> + use<>, DataError> {
+    let device = device.clone();
+    Ok(ImageSource::new(dataset.clone(), pipeline.clone())?.map_batch(move |batch: ImageBatch| {
+        Ok(LabelledImages { images: on_device(&batch.images, &device)?, labels: batch.labels })
+    }))
 }
 
-impl Source for Views {
-    type Item = <TwoCropSource as Source>::Item;
-    type Batch = Batch;
-
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn fetch(&self, index: usize, rng: &mut Rng) -> Result<Self::Item, DataError> {
-        self.images.fetch(index, rng)
-    }
-
-    fn collate(&self, items: Vec<Self::Item>) -> Result<Batch, DataError> {
-        let TwoCropBatch { query, key, indices } = self.images.collate(items)?;
-        let on_device = |images: sconce_core::Tensor| images.to_device(&self.device).map_err(sconce_core::Error::from);
-        Ok(Batch { query: on_device(query)?, key: on_device(key)?, indices })
-    }
-}
-
-/// Images with labels on their way to a device.
-#[derive(Clone, Debug)]
-pub(crate) struct Labelled {
-    images: ImageSource,
-    device: Device,
-}
-
-impl Source for Labelled {
-    type Item = <ImageSource as Source>::Item;
-    type Batch = LabelledImages;
-
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn fetch(&self, index: usize, rng: &mut Rng) -> Result<Self::Item, DataError> {
-        self.images.fetch(index, rng)
-    }
-
-    fn collate(&self, items: Vec<Self::Item>) -> Result<LabelledImages, DataError> {
-        let ImageBatch { images, labels, .. } = self.images.collate(items)?;
-        Ok(LabelledImages { images: images.to_device(&self.device).map_err(sconce_core::Error::from)?, labels })
-    }
+fn on_device(images: &Tensor, device: &Device) -> Result<Tensor, DataError> {
+    Ok(images.to_device(device).map_err(sconce_core::Error::from)?)
 }

@@ -75,7 +75,7 @@ impl Encoder {
             Projection::Linear(fc) => fc.forward(&x)?,
             Projection::Mlp(hidden, fc) => fc.forward(&ops::relu(&hidden.forward(&x)?)?)?,
         };
-        Ok(ops::normalize(&x, 1, EPS)?)
+        unit_rows(&x)
     }
 
     /// The length of [`Encoder::features`].

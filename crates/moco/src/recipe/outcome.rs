@@ -33,6 +33,13 @@ pub(super) enum Extractor<'a> {
     Pixels,
 }
 
+impl Measured {
+    fn knn_accuracy(&self, config: &Config) -> Result<f64> {
+        let classes = knn_classify(&self.train, &self.test, &config.evaluation.knn)?;
+        Ok(accuracy(&classes, self.test.labels())?)
+    }
+}
+
 impl Extractor<'_> {
     pub(super) fn apply(self, images: &Tensor) -> Result<Tensor> {
         match self {
@@ -53,11 +60,11 @@ impl Extractor<'_> {
         Ok(Measured { train: features(splits.train)?, test: features(splits.test)? })
     }
 
-    /// What nearest neighbours look at.
-    fn for_knn(self, config: &Config) -> Self {
+    /// What nearest neighbours look at, where that is something else.
+    fn for_knn(self, config: &Config) -> Option<Self> {
         match (self, config.evaluation.knn_features) {
-            (Self::Backbone(encoder), KnnFeatures::Projected) => Self::Projection(encoder),
-            _ => self,
+            (Self::Backbone(encoder), KnnFeatures::Projected) => Some(Self::Projection(encoder)),
+            _ => None,
         }
     }
 }
@@ -84,9 +91,7 @@ pub(super) fn knn_accuracy(
     splits: Splits<'_>,
     device: &Device,
 ) -> Result<f64> {
-    let measured = extractor.for_knn(config).measure(config, splits, device)?;
-    let classes = knn_classify(&measured.train, &measured.test, &config.evaluation.knn)?;
-    Ok(accuracy(&classes, measured.test.labels())?)
+    extractor.for_knn(config).unwrap_or(extractor).measure(config, splits, device)?.knn_accuracy(config)
 }
 
 /// Accuracies of nearest neighbours and of linear classifiers.
@@ -103,8 +108,12 @@ pub(super) fn accuracies(
         Ok(accuracy(&classes, measured.test.labels())?)
     };
     let few = balanced(measured.train.labels(), evaluation.few_labels, seed);
+    let knn = match extractor.for_knn(config) {
+        Some(other) => other.measure(config, splits, device)?.knn_accuracy(config)?,
+        None => measured.knn_accuracy(config)?,
+    };
     let values = [
-        ("knn_accuracy", knn_accuracy(config, extractor, splits, device)?),
+        ("knn_accuracy", knn),
         ("linear_accuracy", probe(&measured.train)?),
         ("linear_few_accuracy", probe(&measured.train.subset(&few))?),
     ];

@@ -94,23 +94,16 @@ fn each_batch(
 ) -> anyhow::Result<()> {
     // The pipeline of evaluation draws nothing from it.
     let rng = &mut Rng::new(0, "evaluation");
+    // Where the pipeline leaves their number open.
+    let channels = config.moco.encoder.backbone.in_channels;
     for files in request.files.chunks(config.data.batch_size) {
         let floats = files
             .iter()
-            .map(|file| config.data.eval.apply(fit_channels(Image::read(file)?, config), rng))
+            .map(|file| config.data.eval.apply(Image::read(file)?.into_channels(channels), rng))
             .collect::<Result<Vec<_>, _>>()?;
         f(files, &FloatImage::stack(&floats, &request.device)?)?;
     }
     Ok(())
-}
-
-/// The image in the number of channels that the network takes, where its pipeline leaves that open.
-fn fit_channels(image: Image, config: &Config) -> Image {
-    match config.moco.encoder.backbone.in_channels {
-        1 => image.into_gray(),
-        3 => image.into_rgb(),
-        _ => image,
-    }
 }
 
 /// The files of an output folder. What is there already is not overwritten.

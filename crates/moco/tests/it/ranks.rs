@@ -8,23 +8,13 @@ use sconce_engine::{
     dist::{alone, average_statistics, local, own_samples},
     with_threads,
 };
-use sconce_moco::{BatchNormGroups, EncoderConfig, Head, Mechanism, Moco, MocoConfig, ResNetConfig, Stem};
+use sconce_moco::{BatchNormGroups, Mechanism, Moco, MocoConfig};
+
+use crate::{QUEUE, config, groups, symmetric};
 
 const BATCH: usize = 8;
 const SAMPLES: usize = 40;
 const STEPS: usize = 20;
-
-fn config(mechanism: Mechanism, batch_norm: BatchNormGroups, symmetric: bool) -> MocoConfig {
-    let backbone = ResNetConfig {
-        in_channels: 1,
-        stem: Stem::Cifar,
-        width: 0.0625,
-        blocks: [1, 1, 1, 1],
-        ..ResNetConfig::resnet18()
-    };
-    let encoder = EncoderConfig { backbone, head: Head::Mlp, dim: 5 };
-    MocoConfig { encoder, mechanism, temperature: 0.2, batch_norm, symmetric }
-}
 
 /// What comes of some steps.
 struct Trained {
@@ -103,43 +93,37 @@ fn assert_equal(config: &MocoConfig, dtype: DType, relative: f64) {
     assert_equal_in_batches(config, dtype, relative, BATCH);
 }
 
-const QUEUE: Mechanism = Mechanism::Queue { length: 20, momentum: 0.9 };
-
-fn groups(groups: usize, shuffle: bool) -> BatchNormGroups {
-    BatchNormGroups::Groups { groups, shuffle }
-}
-
 #[test]
 fn with_shuffled_bn_over_the_same_groups() {
     // One group a rank, then two.
-    assert_equal(&config(QUEUE, groups(2, true), false), DType::F64, 1e-9);
-    assert_equal(&config(QUEUE, groups(4, true), true), DType::F64, 1e-9);
-    assert_equal(&config(QUEUE, groups(2, true), false), DType::F32, 1e-4);
+    assert_equal(&config(QUEUE, groups(2, true)), DType::F64, 1e-9);
+    assert_equal(&symmetric(config(QUEUE, groups(4, true))), DType::F64, 1e-9);
+    assert_equal(&config(QUEUE, groups(2, true)), DType::F32, 1e-4);
 }
 
 #[test]
 fn with_synchronised_bn() {
-    assert_equal(&config(QUEUE, BatchNormGroups::Whole, false), DType::F64, 1e-9);
-    assert_equal(&config(QUEUE, BatchNormGroups::Whole, false), DType::F32, 1e-4);
+    assert_equal(&config(QUEUE, BatchNormGroups::Whole), DType::F64, 1e-9);
+    assert_equal(&config(QUEUE, BatchNormGroups::Whole), DType::F32, 1e-4);
 }
 
 #[test]
 fn end_to_end_through_the_keys_of_all_ranks() {
-    assert_equal(&config(Mechanism::EndToEnd, groups(2, true), false), DType::F64, 1e-9);
-    assert_equal(&config(Mechanism::EndToEnd, groups(2, false), true), DType::F64, 1e-9);
+    assert_equal(&config(Mechanism::EndToEnd, groups(2, true)), DType::F64, 1e-9);
+    assert_equal(&symmetric(config(Mechanism::EndToEnd, groups(2, false))), DType::F64, 1e-9);
 }
 
 #[test]
 fn with_shares_that_differ() {
     for mechanism in [QUEUE, Mechanism::EndToEnd, Mechanism::MemoryBank { negatives: 30, momentum: 0.5 }] {
-        assert_equal_in_batches(&config(mechanism, BatchNormGroups::Whole, false), DType::F64, 1e-9, BATCH + 1);
+        assert_equal_in_batches(&config(mechanism, BatchNormGroups::Whole), DType::F64, 1e-9, BATCH + 1);
     }
 }
 
 #[test]
 fn with_a_memory_bank() {
     let bank = Mechanism::MemoryBank { negatives: 30, momentum: 0.5 };
-    assert_equal(&config(bank, groups(2, false), false), DType::F64, 1e-9);
+    assert_equal(&config(bank, groups(2, false)), DType::F64, 1e-9);
 }
 
 #[test]
@@ -150,7 +134,7 @@ fn ranks_that_cannot_share_the_groups_are_refused() {
             .map(|rank| {
                 scope.spawn(move || {
                     let params = Params::new(0, DType::F32, &Device::Cpu).with_communicator(rank);
-                    Moco::new(&params, &config(QUEUE, groups(3, true), false), SAMPLES).unwrap_err().to_string()
+                    Moco::new(&params, &config(QUEUE, groups(3, true)), SAMPLES).unwrap_err().to_string()
                 })
             })
             .collect();

@@ -4,31 +4,14 @@ use std::collections::BTreeMap;
 
 use sconce_core::{DType, Device, Params, Rng, Tensor, backward, nn::Mode};
 use sconce_engine::{Optimizer, OptimizerConfig, ParamGroup};
-use sconce_moco::{
-    BatchNormGroups, EncoderConfig, Head, Mechanism, Moco, MocoConfig, ResNetConfig, Stem, Step, batch_loss,
-};
+use sconce_moco::{BatchNormGroups, Head, Mechanism, Moco, MocoConfig, Step, batch_loss};
+
+use crate::{QUEUE, config, groups, symmetric};
 
 const BATCH: usize = 8;
 const SAMPLES: usize = 24;
 
-fn config(mechanism: Mechanism, batch_norm: BatchNormGroups) -> MocoConfig {
-    let backbone = ResNetConfig {
-        in_channels: 1,
-        stem: Stem::Cifar,
-        width: 0.0625,
-        blocks: [1, 1, 1, 1],
-        ..ResNetConfig::resnet18()
-    };
-    let encoder = EncoderConfig { backbone, head: Head::Mlp, dim: 5 };
-    MocoConfig { encoder, mechanism, temperature: 0.2, batch_norm, symmetric: false }
-}
-
-const QUEUE: Mechanism = Mechanism::Queue { length: 20, momentum: 0.9 };
 const WHOLE: BatchNormGroups = BatchNormGroups::Groups { groups: 1, shuffle: false };
-
-fn groups(groups: usize, shuffle: bool) -> BatchNormGroups {
-    BatchNormGroups::Groups { groups, shuffle }
-}
 
 struct Case {
     params: Params,
@@ -181,7 +164,7 @@ fn a_shuffled_key_is_normalised_among_others_than_its_query() {
 #[test]
 fn the_symmetric_loss_is_the_sum_of_both_ways_and_remembers_both_keys() {
     let one = config(QUEUE, WHOLE);
-    let both = MocoConfig { symmetric: true, ..one.clone() };
+    let both = symmetric(one.clone());
     let [first, second] = views(0);
     let case = Case::new(&both);
     let step = case.step(&[first.clone(), second.clone()], 0);

@@ -4,7 +4,7 @@ mod images;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use sconce_core::{Communicator, Device, Rng};
+use sconce_core::{Communicator, Device};
 use sconce_data::{
     DataError, ImageBatch, ImageDataset, ImageSource, LabelNoise, Loader, LoaderConfig, NoisyLabels, Pipeline, Source,
 };
@@ -133,16 +133,18 @@ impl DataConfig {
         seed: u64,
         device: &Device,
         ranks: &dyn Communicator,
-    ) -> Result<Loader<Samples>, DataError> {
+    ) -> Result<Loader<impl Source<Batch = Batch> + use<>>, DataError> {
         let config = LoaderConfig { shuffle: true, ..self.in_order(seed) };
-        let images = ImageSource::new(dataset.clone(), self.train.clone())?;
-        Loader::new(Samples { images, device: device.clone() }, config)?.sharded(ranks.rank(), ranks.size())
+        Loader::new(samples(dataset, &self.train, device)?, config)?.sharded(ranks.rank(), ranks.size())
     }
 
     /// Batches of `dataset` in its own order, without augmentation.
-    pub(crate) fn eval_batches(&self, dataset: &ImageDataset, device: &Device) -> Result<Loader<Samples>, DataError> {
-        let images = ImageSource::new(dataset.clone(), self.eval.clone())?;
-        Loader::new(Samples { images, device: device.clone() }, self.in_order(0))
+    pub(crate) fn eval_batches(
+        &self,
+        dataset: &ImageDataset,
+        device: &Device,
+    ) -> Result<Loader<impl Source<Batch = Batch> + use<>>, DataError> {
+        Loader::new(samples(dataset, &self.eval, device)?, self.in_order(0))
     }
 
     fn in_order(&self, seed: u64) -> LoaderConfig {
@@ -157,27 +159,15 @@ impl DataConfig {
     }
 }
 
-/// Images on their way to a [`Batch`]; the labels of training are not the dataset's but the label table's.
-#[derive(Clone, Debug)]
-pub(crate) struct Samples {
-    images: ImageSource,
-    device: Device,
-}
-
-impl Source for Samples {
-    type Item = <ImageSource as Source>::Item;
-    type Batch = Batch;
-
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn fetch(&self, index: usize, rng: &mut Rng) -> Result<Self::Item, DataError> {
-        self.images.fetch(index, rng)
-    }
-
-    fn collate(&self, items: Vec<Self::Item>) -> Result<Batch, DataError> {
-        let ImageBatch { images, indices, .. } = self.images.collate(items)?;
-        Ok(Batch { images: images.to_device(&self.device).map_err(sconce_core::Error::from)?, indices })
-    }
+/// Images as a network takes them; the labels of training are not the dataset's but the label table's.
+fn samples(
+    dataset: &ImageDataset,
+    pipeline: &Pipeline,
+    device: &Device,
+) -> Result<impl Source<Batch = Batch> + use<>, DataError> {
+    let device = device.clone();
+    Ok(ImageSource::new(dataset.clone(), pipeline.clone())?.map_batch(move |batch: ImageBatch| {
+        let images = batch.images.to_device(&device).map_err(sconce_core::Error::from)?;
+        Ok(Batch { images, indices: batch.indices })
+    }))
 }

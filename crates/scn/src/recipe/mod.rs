@@ -15,8 +15,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sconce_core::{DType, Device, LoadReport, Params, Tolerance};
-use sconce_data::{ImageDataset, Loader};
+use sconce_core::{Batches, DType, Device, LoadReport, Params, Tolerance};
+use sconce_data::ImageDataset;
 use sconce_engine::{
     Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile, Study,
     Weights, dist::on_root,
@@ -25,11 +25,11 @@ use sconce_engine::{
 use crate::{
     ScnError,
     config::ScnConfig,
-    data::{Datasets, Samples},
+    data::Datasets,
     eval::{Predictions, predict as run_on},
     model::Scn,
     relabel::LabelTable,
-    train::{Training, train},
+    train::{Batch, Training, train},
     weights,
 };
 pub use presets::{Config, Pretraining};
@@ -168,7 +168,7 @@ fn network(
 }
 
 /// Accuracy and losses of `model` on one split.
-fn measure(model: &Scn, dataset: &ImageDataset, batches: &mut Loader<Samples>) -> crate::Result<Metrics> {
+fn measure(model: &Scn, dataset: &ImageDataset, batches: &mut impl Batches<Batch = Batch>) -> crate::Result<Metrics> {
     metrics(&run_on(model, batches)?, dataset)
 }
 

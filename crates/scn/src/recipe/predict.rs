@@ -19,13 +19,15 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn
     let (model, classes) = model(config, request)?;
     // Only a dropout that never sleeps draws from it.
     let rng = &mut Rng::new(0, "evaluation dropout");
+    // Where the pipeline leaves their number open.
+    let channels = config.scn.model.backbone.in_channels;
     let mut least_certain = Vec::new();
     for files in request.files.chunks(config.data.batch_size) {
         // Every image is decoded before the first line of its batch, so that a bad file is named and nothing is half said.
         let images = files.iter().map(|f| Image::read(f)).collect::<Result<Vec<_>, _>>()?;
         let floats = images
             .iter()
-            .map(|image| config.data.eval.apply(fit_channels(image, config), rng))
+            .map(|image| config.data.eval.apply(image.clone().into_channels(channels), rng))
             .collect::<Result<Vec<_>, _>>()?;
         let output = model.forward(&FloatImage::stack(&floats, &request.device)?, Mode::Eval, rng)?;
         let mut predictions = Predictions::default();
@@ -68,15 +70,6 @@ fn model(config: &Config, request: &PredictRequest) -> anyhow::Result<(Scn, Vec<
             check_classes(&config.scn, &classes, "data.images")?;
             Ok((load_file(path, &config.scn, &request.device)?, classes))
         }
-    }
-}
-
-/// The image in the number of channels that the network takes, where its pipeline leaves that open.
-fn fit_channels(image: &Image, config: &Config) -> Image {
-    match config.scn.model.backbone.in_channels {
-        1 => image.clone().into_gray(),
-        3 => image.clone().into_rgb(),
-        _ => image.clone(),
     }
 }
 
