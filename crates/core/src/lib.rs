@@ -2,6 +2,7 @@
 //!
 //! - [`ops`] has the operations whose gradients, speed or repeatability Candle 0.11 lacks: `ops::conv2d(&x, …)` and so on.
 //! - [`nn`] has layers over them, which take their parameters from a [`Scope`] by PyTorch's names.
+//! - [`geometry`] has boxes and what is known of an object.
 //! - [`Params`] owns what a model learns; [`Rng`] is where every random number comes from.
 //!
 //! ```
@@ -29,6 +30,7 @@ mod cpu;
 mod error;
 mod exp;
 pub mod files;
+pub mod geometry;
 mod init;
 pub mod nn;
 mod node;

@@ -1,6 +1,7 @@
 //! The operations and layers of sconce-core, seen from outside.
 
 mod determinism;
+mod geometry;
 mod gradients;
 mod layers;
 mod losses;
