@@ -5,6 +5,7 @@ use sconce_core::{
     nn::{Dropout, Linear, Mode},
     ops,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Vgg, VggConfig, pool};
 
@@ -12,7 +13,8 @@ use super::{Vgg, VggConfig, pool};
 const POSITIONS: usize = 7;
 
 /// The size of a [`VggHead`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VggHeadConfig {
     /// Channels of the two hidden layers.
     pub hidden: usize,
@@ -80,7 +82,7 @@ impl VggClassifier {
     /// As [`Vgg::new`] and [`VggHead::new`].
     pub fn new(scope: &Scope, config: &VggConfig, head: &VggHeadConfig, n_classes: usize) -> Result<Self> {
         let backbone = Vgg::new(scope, config)?;
-        let [.., channels] = backbone.channels();
+        let channels = config.channels()[config.stages() - 1];
         let last = Linear::new(&scope.pp("classifier.6"), (head.hidden, n_classes))?;
         Ok(Self { backbone, head: VggHead::new(scope, channels, head)?, last })
     }

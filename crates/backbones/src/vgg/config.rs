@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct VggConfig {
     /// Channels of the input: 3 for colour.
     pub in_channels: usize,
-    /// 3×3 convolutions of each stage; a 2×2 max-pool stands between stages.
+    /// 3×3 convolutions of each stage; a 2×2 max-pool stands between stages. Zeros at the end leave the last stages out.
     pub convolutions: [usize; 5],
     /// Stages, counted from the input, whose weights have no gradient; detectors freeze two (Girshick, 2015, §4.5).
     pub frozen_stages: usize,
@@ -81,11 +81,17 @@ impl VggConfig {
         [64.0, 128.0, 256.0, 512.0, 512.0].map(|n: f64| (n * self.width).round().max(1.0) as usize)
     }
 
+    /// The stages that have convolutions.
+    pub fn stages(&self) -> usize {
+        self.convolutions.iter().take_while(|&&n| n > 0).count()
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         const OP: &str = "VggConfig";
-        if self.in_channels == 0 || self.convolutions.contains(&0) {
-            let found = (self.in_channels, self.convolutions);
-            return Err(Error::argument(OP, "in_channels and convolutions", found, "at least 1"));
+        let (stages, found) = (self.stages(), (self.in_channels, self.convolutions));
+        if self.in_channels == 0 || stages == 0 || self.convolutions[stages..] != [0; 5][stages..] {
+            let expected = "at least 1, and no stage after one without convolutions";
+            return Err(Error::argument(OP, "in_channels and convolutions", found, expected));
         }
         if self.frozen_stages > self.convolutions.len() {
             return Err(Error::argument(OP, "frozen_stages", self.frozen_stages, "at most 5"));

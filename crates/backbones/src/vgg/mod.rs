@@ -3,6 +3,8 @@
 mod classifier;
 mod config;
 
+use std::ops::Range;
+
 use sconce_core::{
     Init, Result, Scope, Tensor,
     nn::{BatchNorm2d, BatchNormKind, Conv2d, Conv2dConfig, Mode},
@@ -46,7 +48,9 @@ impl Vgg {
         let scope = scope.pp("features");
         let (mut place, mut c_in) = (0, config.in_channels);
         let mut stages = Vec::new();
-        for (stage, (&n, c_out)) in config.convolutions.iter().zip(config.channels()).enumerate() {
+        for (stage, (&n, c_out)) in
+            config.convolutions.iter().zip(config.channels()).take_while(|(n, _)| **n > 0).enumerate()
+        {
             let is_frozen = stage < config.frozen_stages;
             let mut layers = Vec::new();
             for _ in 0..n {
@@ -95,6 +99,31 @@ impl Vgg {
             features.push(layers.iter().try_fold(start, |y, layer| layer.forward(&y, mode))?);
         }
         Ok(features)
+    }
+
+    /// The convolutions of `range` alone, counted from 0 through all stages, each with its ReLU, and the pooling before each
+    /// that begins a stage: `0..6` of VGG-16 ends with conv3_2, and `6..13` goes on from there to conv5_3.
+    ///
+    /// # Shapes
+    /// - `x`: the network's input, or what the convolution before the range gives
+    /// - output: what its last convolution gives
+    ///
+    /// # Errors
+    /// If there are no such convolutions or `x` does not fit.
+    pub fn convolutions(&self, x: &Tensor, range: Range<usize>, mode: Mode) -> Result<Tensor> {
+        let layers: Vec<(bool, &Layer)> = self
+            .stages
+            .iter()
+            .enumerate()
+            .flat_map(|(stage, layers)| layers.iter().enumerate().map(move |(i, layer)| (stage > 0 && i == 0, layer)))
+            .collect();
+        let Some(layers) = layers.get(range.clone()) else {
+            let expected = format!("within the {} that there are", layers.len());
+            return Err(sconce_core::Error::argument("Vgg", "a range of convolutions", range, expected));
+        };
+        layers.iter().try_fold(x.clone(), |y, (begins_stage, layer)| {
+            layer.forward(&if *begins_stage { pool(&y)? } else { y }, mode)
+        })
     }
 }
 

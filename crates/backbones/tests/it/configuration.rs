@@ -56,6 +56,7 @@ fn configurations_without_sense_are_refused() {
     for bad in [
         VggConfig { in_channels: 0, ..good },
         VggConfig { convolutions: [1, 0, 1, 1, 1], ..good },
+        VggConfig { convolutions: [0; 5], ..good },
         VggConfig { frozen_stages: 6, ..good },
         VggConfig { width: f64::INFINITY, ..good },
     ] {
@@ -146,4 +147,26 @@ fn every_parameter_has_a_gradient_from_a_thread_with_a_small_stack() {
     };
     let without = std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
     assert_eq!(without, 0);
+}
+
+#[test]
+fn a_vgg_runs_in_parts_and_may_end_early() {
+    let params = Params::new(0, DType::F64, &Device::Cpu);
+    let config = VggConfig { convolutions: [2, 1, 2, 1, 0], width: 0.0625, ..VggConfig::vgg11() }.with_batch_norm();
+    let vgg = Vgg::new(&params.scope(), &config).unwrap();
+    let x = Rng::new(0, "x").normal_tensor((0.0, 1.0), (1, 3, 17, 24), DType::F64, &Device::Cpu).unwrap();
+    let stages = vgg.features(&x, Mode::Eval).unwrap();
+    assert_eq!((config.stages(), stages.len(), stages[3].dims()), (4, 4, &[1, 32, 2, 3][..]));
+    for cut in 0..=6 {
+        let lower = vgg.convolutions(&x, 0..cut, Mode::Eval).unwrap();
+        let upper = vgg.convolutions(&lower, cut..6, Mode::Eval).unwrap();
+        assert_eq!(
+            upper.flatten_all().unwrap().to_vec1::<f64>().unwrap(),
+            stages[3].flatten_all().unwrap().to_vec1::<f64>().unwrap(),
+            "{cut}"
+        );
+    }
+    // The pooling belongs to what follows: the third convolution is of the second stage.
+    assert_eq!(vgg.convolutions(&x, 0..2, Mode::Eval).unwrap().dims(), [1, 4, 17, 24]);
+    assert!(vgg.convolutions(&x, 3..7, Mode::Eval).is_err());
 }

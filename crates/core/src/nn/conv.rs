@@ -17,6 +17,8 @@ pub struct Conv2dConfig {
     pub bias: bool,
     /// How the weight begins.
     pub init: Init,
+    /// How the bias begins; PyTorch's default without it.
+    pub bias_init: Option<Init>,
 }
 
 impl Conv2dConfig {
@@ -27,6 +29,7 @@ impl Conv2dConfig {
             params: Conv2dParams::default(),
             bias: true,
             init: Init::KAIMING_UNIFORM,
+            bias_init: None,
         }
     }
 
@@ -76,6 +79,13 @@ impl Conv2dConfig {
         self.init = init;
         self
     }
+
+    /// With a bias that begins so.
+    #[must_use]
+    pub fn bias_init(mut self, init: Init) -> Self {
+        self.bias_init = Some(init);
+        self
+    }
 }
 
 /// A convolution with its `weight` and `bias`.
@@ -95,7 +105,7 @@ impl Conv2d {
         let (kh, kw) = config.kernel_size;
         let c_group = c_in / config.params.groups.max(1);
         let weight = scope.param("weight", (c_out, c_group, kh, kw), config.init)?;
-        let bias = Init::Bias { fan_in: c_group * kh * kw };
+        let bias = config.bias_init.unwrap_or(Init::Bias { fan_in: c_group * kh * kw });
         let bias = config.bias.then(|| scope.param("bias", c_out, bias)).transpose()?;
         Ok(Self { weight, bias, params: config.params })
     }

@@ -62,7 +62,7 @@ pub use nms::{batched_nms, nms};
 pub use normalize::normalize;
 pub use reduction::Reduction;
 pub use reflection_pad2d::{Padding2d, reflection_pad2d};
-pub use roi_align::{RoiAlignParams, roi_align};
+pub use roi_align::{RoiAlignAvgParams, RoiAlignParams, roi_align, roi_align_avg};
 pub use roi_pool::{RoiPoolParams, roi_pool};
 pub use smooth_l1_loss::{SmoothL1LossParams, smooth_l1_loss};
 pub use ssim_loss::{SsimParams, ssim_loss};

@@ -2,7 +2,7 @@
 
 use sconce_core::{
     DType, Device, Error, Result, Rng, Tensor, Var, backward,
-    ops::{self, RoiAlignParams, RoiPoolParams},
+    ops::{self, RoiAlignAvgParams, RoiAlignParams, RoiPoolParams},
 };
 
 use crate::{assert_close, flat, normal};
@@ -196,6 +196,25 @@ const REGIONS: [[f64; 5]; 8] = [
     [0.0, -90.0, 1.0, -70.0, 5.0],
     [1.0, -2.0, -2.0, 18.0, 14.0],
 ];
+
+#[test]
+fn roi_align_avg_is_that_of_the_reference() {
+    // Values of DA_Detection's RoIAlignAvg, worked out by hand from its kernel: eight points a side, then means of four.
+    let x = Tensor::arange(0f32, 48.0, &Device::Cpu).unwrap().reshape((1, 1, 6, 8)).unwrap();
+    let rows = [[0f32, 16.0, 16.0, 79.0, 63.0], [0.0, 64.0, 48.0, 127.0, 95.0]];
+    let rois = Tensor::new(&rows, &Device::Cpu).unwrap();
+    let params = RoiAlignAvgParams { output_size: (7, 7), spatial_scale: 1.0 / 16.0 };
+    let y: Vec<f64> = flat(&ops::roi_align_avg(&x, &rois, &params).unwrap());
+    let at = |roi: usize, row: usize, column: usize| y[roi * 49 + row * 7 + column];
+    for ((row, column), expected) in
+        [((0, 0), 11.602_678_5), ((0, 6), 15.834_821_5), ((3, 3), 27.218_75), ((6, 6), 42.834_821_5)]
+    {
+        assert!((at(0, row, column) - expected).abs() < 1e-5, "{row} {column}: {}", at(0, row, column));
+    }
+    // At the border what lies outside counts as 0.
+    assert_eq!((at(1, 0, 6), at(1, 6, 0), at(1, 6, 6)), (0.0, 0.0, 0.0));
+    assert!(at(1, 0, 0) > 0.0);
+}
 
 #[test]
 fn roi_align_is_its_definition() {

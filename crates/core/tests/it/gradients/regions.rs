@@ -2,7 +2,7 @@
 
 use sconce_core::{
     DType, Device, Rng, Tensor,
-    ops::{self, RoiAlignParams, RoiPoolParams},
+    ops::{self, RoiAlignAvgParams, RoiAlignParams, RoiPoolParams},
     testing::check_gradients,
 };
 
@@ -51,6 +51,14 @@ fn roi_align() {
     ] {
         let params = RoiAlignParams { output_size, spatial_scale: 0.4, sampling_ratio, aligned };
         check_gradients(&[normal(1, &shape)], |t| ops::roi_align(&t[0], &rois(), &params));
+    }
+}
+
+#[test]
+fn roi_align_avg() {
+    for (shape, output_size) in [([2, 3, 6, 5], (2, 3)), ([2, 17, 4, 5], (3, 2)), ([2, 1, 1, 1], (2, 2))] {
+        let params = RoiAlignAvgParams { output_size, spatial_scale: 0.4 };
+        check_gradients(&[normal(1, &shape)], |t| ops::roi_align_avg(&t[0], &rois(), &params));
     }
 }
 

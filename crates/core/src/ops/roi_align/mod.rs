@@ -1,5 +1,7 @@
 //! Features of regions, sampled between pixels (He et al., "Mask R-CNN", 2017, section 3).
 
+mod axis;
+
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor, WithDType, backend::BackendStorage as _};
 use rayon::prelude::*;
 
@@ -10,6 +12,7 @@ use crate::{
 };
 
 use super::roi::{Regions, Roi};
+use axis::Axis;
 
 const NAME: &str = "roi_align";
 
@@ -42,7 +45,34 @@ pub struct RoiAlignParams {
 /// index is not one of `0..N`, or a box is not finite.
 pub fn roi_align(x: &Tensor, boxes: &Tensor, params: &RoiAlignParams) -> Result<Tensor> {
     let regions = Regions::new(NAME, x, boxes, params.output_size, params.spatial_scale)?;
-    Ok(apply1(&x.contiguous()?, Keep::Nothing, RoiAlign { regions, params: *params })?)
+    Ok(apply1(&x.contiguous()?, Keep::Nothing, RoiAlign { regions, samples: Samples::InBins(*params) })?)
+}
+
+/// The parameters of [`roi_align_avg`]; pairs are (vertical, horizontal).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RoiAlignAvgParams {
+    /// Bins of each region.
+    pub output_size: (usize, usize),
+    /// Pixels of the features to a pixel of the boxes, 1/16 say.
+    pub spatial_scale: f64,
+}
+
+/// The mean of four bilinear samples at the corners of each bin: `RoIAlignAvg` of the detectors that descend from
+/// faster-rcnn.pytorch (Yang et al., 2017), whose results differ from [`roi_align`]'s.
+///
+/// A region is `x2 − x1 + 1` pixels *of the features* wide after scaling. A sample left of the first pixel's place or a pixel
+/// beyond the last one's counts as 0; in that last pixel the line through the last two goes on.
+///
+/// # Shapes
+/// - `x`: `(N, C, H, W)`, which has a gradient
+/// - `boxes`: `(K, 5)` as batch index, `x1, y1, x2, y2` with `x2, y2` the last pixel, without a gradient; K may be 0
+/// - output: `(K, C, output_size.0, output_size.1)`
+///
+/// # Errors
+/// As [`roi_align`].
+pub fn roi_align_avg(x: &Tensor, boxes: &Tensor, params: &RoiAlignAvgParams) -> Result<Tensor> {
+    let regions = Regions::new("roi_align_avg", x, boxes, params.output_size, params.spatial_scale)?;
+    Ok(apply1(&x.contiguous()?, Keep::Nothing, RoiAlign { regions, samples: Samples::AtCorners(*params) })?)
 }
 
 /// Channels that are computed side by side. The features are kept in blocks of so many channels, in which those of one pixel
@@ -52,84 +82,6 @@ const LANES: usize = 16;
 /// The channels of a block at one pixel, or in one bin.
 type Lanes<T> = [T; LANES];
 
-/// A pixel along one axis and its share in a bin.
-type Tap<T> = (usize, T);
-
-/// The pixels along one axis that each bin sees. A bilinear sample is a product of shares in rows and in columns, and
-/// whether it lies outside is decided for each axis, so that the sum over a grid of samples is a product of two sums.
-struct Axis<T> {
-    taps: Vec<Tap<T>>,
-    /// Where the taps of each bin end.
-    ends: Vec<usize>,
-    /// Samples of each bin.
-    samples: usize,
-}
-
-impl<T: Real> Axis<T> {
-    fn new(params: &RoiAlignParams, (low, high): (f64, f64), bins: usize, size: usize) -> Self {
-        let (scale, offset) = (T::from_f64(params.spatial_scale), T::from_f64(if params.aligned { 0.5 } else { 0.0 }));
-        let start = T::from_f64(low) * scale - offset;
-        let mut extent = T::from_f64(high) * scale - offset - start;
-        if !params.aligned && extent < T::one() {
-            extent = T::one();
-        }
-        let bin = extent / T::from_f64(bins as f64);
-        // A negative number of samples becomes 0 of them.
-        let samples = if params.sampling_ratio > 0 { params.sampling_ratio } else { bin.ceil().to_f64() as usize };
-        let mut axis = Self { taps: Vec::new(), ends: Vec::with_capacity(bins), samples };
-        let mut shares = vec![T::zero(); size];
-        for i in 0..bins {
-            let first = start + T::from_f64(i as f64) * bin;
-            axis.push_bin(first, bin, &mut shares);
-        }
-        axis
-    }
-
-    /// Adds the bin that starts at `first`. `shares` is all 0, before and after.
-    fn push_bin(&mut self, first: T, bin: T, shares: &mut [T]) {
-        let (size, samples) = (shares.len(), T::from_f64(self.samples as f64));
-        let mut touched = size..0;
-        for i in inside(first.to_f64(), bin.to_f64() / self.samples as f64, self.samples, size) {
-            let place = first + T::from_f64(i as f64 + 0.5) * bin / samples;
-            if place < -T::one() || place > T::from_f64(size as f64) {
-                continue;
-            }
-            let place = if place > T::zero() { place } else { T::zero() };
-            let low = (place.to_f64() as usize).min(size - 1);
-            let beyond = if low == size - 1 { T::zero() } else { place - T::from_f64(low as f64) };
-            shares[low] += T::one() - beyond;
-            let high = (low + 1).min(size - 1);
-            shares[high] += beyond;
-            touched = touched.start.min(low)..touched.end.max(high + 1);
-        }
-        for i in touched {
-            let share = std::mem::replace(&mut shares[i], T::zero());
-            if share != T::zero() {
-                self.taps.push((i, share));
-            }
-        }
-        self.ends.push(self.taps.len());
-    }
-
-    /// The taps of each bin in order.
-    fn bins(&self) -> impl Iterator<Item = &[Tap<T>]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.taps[start..end])
-    }
-}
-
-/// Those of `samples` points, `step` apart from half a step after `first` on, that may lie less than a pixel outside of
-/// `0..size`. Of a region far larger than the map these are few.
-fn inside(first: f64, step: f64, samples: usize, size: usize) -> std::ops::Range<usize> {
-    if step <= 0.0 {
-        return 0..samples;
-    }
-    // A conversion to usize ends at 0 and at the largest number. Two samples more, as these numbers are rounded.
-    let start = ((-1.0 - first) / step - 2.5) as usize;
-    let end = ((size as f64 - first) / step + 3.5) as usize;
-    start.min(samples)..end.min(samples)
-}
-
 /// What a region looks at: rows, whose shares are divided by the number of samples, and columns.
 struct Window<T> {
     rows: Axis<T>,
@@ -137,11 +89,14 @@ struct Window<T> {
 }
 
 impl<T: Real> Window<T> {
-    fn new(regions: &Regions, params: &RoiAlignParams, roi: &Roi) -> Self {
+    fn new(regions: &Regions, samples: &Samples, roi: &Roi) -> Self {
         let [x1, y1, x2, y2] = roi.corners;
-        let (.., h, w) = regions.features;
-        let mut rows = Axis::new(params, (y1, y2), params.output_size.0, h);
-        let cols = Axis::new(params, (x1, x2), params.output_size.1, w);
+        let ((.., h, w), (down, across)) = (regions.features, regions.output_size);
+        let axis = |ends, bins, size| match samples {
+            Samples::InBins(params) => Axis::new(params, ends, bins, size),
+            Samples::AtCorners(params) => Axis::between_corners(params, ends, bins, size),
+        };
+        let (mut rows, cols) = (axis((y1, y2), down, h), axis((x1, x2), across, w));
         let samples = T::from_f64((rows.samples as f64 * cols.samples as f64).max(1.0));
         rows.taps.iter_mut().for_each(|(_, share)| *share /= samples);
         Self { rows, cols }
@@ -222,14 +177,22 @@ fn interleave<T: Real>(channels: &[T], positions: usize, block: &mut [Lanes<T>])
     }
 }
 
+/// Where samples are taken.
+enum Samples {
+    /// In a grid in each bin.
+    InBins(RoiAlignParams),
+    /// At each bin's corners.
+    AtCorners(RoiAlignAvgParams),
+}
+
 struct RoiAlign {
     regions: Regions,
-    params: RoiAlignParams,
+    samples: Samples,
 }
 
 impl RoiAlign {
     fn windows<T: Real>(&self) -> Vec<Window<T>> {
-        self.regions.rois.par_iter().map(|roi| Window::new(&self.regions, &self.params, roi)).collect()
+        self.regions.rois.par_iter().map(|roi| Window::new(&self.regions, &self.samples, roi)).collect()
     }
 
     fn forward<T: Real>(&self, x: &[T]) -> Vec<T> {

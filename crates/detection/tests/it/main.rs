@@ -1,0 +1,4 @@
+//! Detectors, seen from outside.
+
+mod batches;
+mod torchvision;
