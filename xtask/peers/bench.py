@@ -22,6 +22,7 @@ sys.dont_write_bytecode = True
 
 import contrastive
 import decoder
+import detection
 import differentiable
 import losses
 import optimizer
@@ -43,7 +44,7 @@ def read_tensors(folder):
     return tensors
 
 
-FAMILIES = [training, contrastive, differentiable, decoder, losses, regions, optimizer, pipeline]
+FAMILIES = [training, detection, contrastive, differentiable, decoder, losses, regions, optimizer, pipeline]
 WORKLOADS = {name: kind for family in FAMILIES for name, kind in family.WORKLOADS.items()}
 
 

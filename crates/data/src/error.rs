@@ -77,6 +77,28 @@ pub enum DataError {
         /// The number of classes.
         classes: usize,
     },
+    /// An object on an image is wrong.
+    #[error("{record}: object {index} is {found}, expected {expected}")]
+    Object {
+        /// The image, or the file that says what is on it.
+        record: String,
+        /// The object, counted from 0.
+        index: usize,
+        /// What stands there.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// An image has another size than what is said to be on it.
+    #[error("{path}: {}×{} pixels (width×height), its annotation says {}×{}", found.1, found.0, expected.1, expected.0, path = path.display())]
+    ImageSize {
+        /// The image.
+        path: PathBuf,
+        /// Its height and width.
+        found: (usize, usize),
+        /// The annotated height and width.
+        expected: (usize, usize),
+    },
     /// A folder, or a list, without what it should hold.
     #[error("{path}: empty, expected {expected}", path = path.display())]
     Empty {

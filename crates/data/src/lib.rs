@@ -55,6 +55,7 @@ mod affect_net;
 mod cifar;
 mod contact_sheet;
 mod dataset;
+mod detection;
 #[cfg(feature = "embedded")]
 mod embedded;
 #[cfg(feature = "embedded")]
@@ -88,6 +89,7 @@ pub use affect_net::{
 pub use cifar::{CIFAR10_CLASSES, parse_cifar10, parse_cifar100, read_cifar10, read_cifar100};
 pub use contact_sheet::ContactSheet;
 pub use dataset::ImageDataset;
+pub use detection::{DetectionDataset, DetectionSample};
 #[cfg(feature = "embedded")]
 pub use embedded::fashion_mnist_subset;
 #[cfg(feature = "embedded")]

@@ -2,6 +2,7 @@
 
 mod contrastive;
 mod decoder;
+mod detection;
 mod differentiable;
 mod losses;
 mod optimizer;
@@ -55,6 +56,7 @@ pub trait Workload {
 pub fn workloads() -> impl Iterator<Item = &'static WorkloadSpec> {
     let families = [
         training::WORKLOADS,
+        detection::WORKLOADS,
         contrastive::WORKLOADS,
         differentiable::WORKLOADS,
         decoder::WORKLOADS,

@@ -1,0 +1,5 @@
+//! Images with objects on them.
+
+mod dataset;
+
+pub use dataset::{DetectionDataset, DetectionSample};
