@@ -41,7 +41,7 @@ mod rng;
 pub mod testing;
 
 pub use backward::backward;
-pub use batches::{Batches, Position};
+pub use batches::{Batches, Paired, Position, Rounds};
 pub use candle_core::{DType, Device, Shape, Tensor, Var, backprop::GradStore};
 pub use communicator::Communicator;
 pub use cpu::vectorised;

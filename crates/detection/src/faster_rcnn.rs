@@ -233,7 +233,9 @@ pub fn load_backbone(params: &Params, weights: &StateDict) -> std::result::Resul
         .map(|name| Rule::prefix(name.clone(), format!("backbone.{name}")))
         .collect();
     let renamed = weights.clone().renamed(&KeyMap::new(wanted, Unmatched::Drop))?;
-    weights::load_backbone(params, &renamed, &["rpn.", "roi_heads."])
+    // Everything else is the detector's own, or the method's that stands on it.
+    let others: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.starts_with("backbone.")).collect();
+    weights::load_backbone(params, &renamed, &others)
 }
 
 fn is_classifier(name: &str) -> bool {

@@ -263,7 +263,7 @@ impl RoiHeads {
                 for class in 1..classes {
                     let score = scores[region][class];
                     // A NaN is no detection.
-                    if !(score > self.config.min_score) {
+                    if score.is_nan() || score <= self.config.min_score {
                         continue;
                     }
                     let bbox = self.coder.decode(*bbox, deltas[region * classes + class]);

@@ -152,7 +152,7 @@ pub struct Study<C> {
     pub notes: Vec<String>,
 }
 
-/// A configuration that takes part in a study.
+/// A configuration that takes part in a study, with every seed of it.
 #[derive(Clone, Debug)]
 pub struct Arm<C> {
     /// A short name in letters, digits, `-`, `_` and `.`: it names folders.
@@ -161,6 +161,22 @@ pub struct Arm<C> {
     pub label: String,
     /// Its configuration.
     pub config: C,
+    /// The arm whose trained weights it starts from, as if `--init-from` named them. What others start from does not vary with
+    /// the seed: it runs once, with the first one, before all others.
+    pub starts_from: Option<String>,
+}
+
+impl<C> Arm<C> {
+    /// An arm that starts from nothing but its configuration.
+    pub fn new(id: impl Into<String>, label: impl Into<String>, config: C) -> Self {
+        Self { id: id.into(), label: label.into(), config, starts_from: None }
+    }
+
+    /// The same, starting from the weights of the arm `id`.
+    #[must_use]
+    pub fn starting_from(self, id: impl Into<String>) -> Self {
+        Self { starts_from: Some(id.into()), ..self }
+    }
 }
 
 /// A claim of the paper, and how it is tested: one arm against another, paired by seed.
@@ -198,6 +214,11 @@ pub struct ComparisonSpec {
 }
 
 impl<C> Study<C> {
+    /// Whether others start from the arm `id`.
+    pub(crate) fn is_start(&self, id: &str) -> bool {
+        self.arms.iter().any(|arm| arm.starts_from.as_deref() == Some(id))
+    }
+
     /// Checks that the arms are named well, that every claim names two of them and every comparison some of them.
     ///
     /// # Errors
@@ -220,6 +241,14 @@ impl<C> Study<C> {
                 Err(EngineError::mismatch(what, format!("`{id}`"), format!("one of {}", ids.join(", "))))
             }
         };
+        for arm in &self.arms {
+            let Some(start) = &arm.starts_from else { continue };
+            known(start, "start of the arm", &arm.id)?;
+            if self.arms.iter().any(|other| other.id == *start && other.starts_from.is_some()) {
+                let what = format!("start of the arm `{}`", arm.id);
+                return Err(EngineError::mismatch(what, format!("`{start}`"), "an arm that starts from no other"));
+            }
+        }
         for claim in &self.claims {
             [&claim.baseline, &claim.ours].into_iter().try_for_each(|id| known(id, "claim", &claim.claim))?;
         }

@@ -99,7 +99,8 @@ impl Session {
 #[cfg(feature = "mpi")]
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether this process should keep quiet about an error that all of them have.
+/// Whether it is this process that tells of an error that all of them have.
+#[cfg(feature = "cli")]
 pub(crate) fn speaks_for_all() -> bool {
     number(&["OMPI_COMM_WORLD_RANK", "PMI_RANK"]).is_none_or(|rank| rank == 0)
 }

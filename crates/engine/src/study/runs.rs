@@ -21,7 +21,7 @@ use super::{
     runs_folder,
 };
 use crate::{
-    EngineError, InitialWeights, Recipe, Result, Run, RunOptions, Start, Study, Summary, config,
+    Checkpoint, EngineError, InitialWeights, Recipe, Result, Run, RunOptions, Start, Study, Summary, config,
     dist::{greatest, on_root},
     report,
     signals::{self, Interrupt},
@@ -47,24 +47,37 @@ struct PlannedRun {
     method: &'static str,
     config_toml: String,
     config_hash: String,
+    /// Whether others start from what it trains.
+    is_start: bool,
+    /// The folder of the run that it starts from.
+    starts_from: Option<PathBuf>,
 }
 
 impl Plan {
     pub(super) fn new<R: Recipe>(study: &Study<R::Config>, options: &StudyOptions) -> anyhow::Result<Self> {
         let mut runs = Vec::new();
+        let dir = |arm: &str, seed: usize| options.out.join("runs").join(format!("{arm}-seed{seed}"));
         // Seed by seed, so that a study that is cut short has something to compare.
         for seed in 0..study.seeds {
             for (arm_idx, arm) in study.arms.iter().enumerate() {
-                R::validate(&arm.config, InitialWeights::Unsaid).with_context(|| format!("arm `{}`", arm.id))?;
+                let is_start = study.is_start(&arm.id);
+                if is_start && seed > 0 {
+                    continue;
+                }
+                let starts_from = arm.starts_from.as_ref().map(|start| dir(start, 0));
+                let initial = starts_from.as_deref().map_or(InitialWeights::Unsaid, InitialWeights::File);
+                R::validate(&arm.config, initial).with_context(|| format!("arm `{}`", arm.id))?;
                 let config_toml = config::to_toml(&arm.config)?;
                 runs.push(PlannedRun {
                     arm_idx,
                     arm: arm.id.clone(),
                     seed: seed as u64,
-                    dir: options.out.join("runs").join(format!("{}-seed{seed}", arm.id)),
+                    dir: dir(&arm.id, seed),
                     method: R::METHOD,
                     config_hash: config::hash(&config_toml),
                     config_toml,
+                    is_start,
+                    starts_from,
                 });
             }
         }
@@ -134,6 +147,7 @@ impl PlannedRun {
     /// [`Run::open`], which names what differs.
     fn run<R: Recipe>(&self, config: &R::Config, plan: &Plan) -> anyhow::Result<()> {
         let start = if self.dir.join("config.toml").exists() { Start::Resume } else { Start::Fresh };
+        let last = self.starts_from.as_ref().map(|dir| Checkpoint::open(&dir.join("checkpoints/last"))).transpose()?;
         let mut run = Run::open(RunOptions {
             dir: self.dir.clone(),
             start,
@@ -142,7 +156,7 @@ impl PlannedRun {
             seed: self.seed,
             max_steps: None,
             device: plan.device.clone(),
-            init_from: None,
+            init_from: last.map(|checkpoint| checkpoint.model_file()),
             progress: false,
             communicator: plan.ranks.clone(),
         })?;
@@ -167,19 +181,33 @@ pub(super) fn run_missing<R: Recipe>(
 ) -> anyhow::Result<f64> {
     let started = Instant::now();
     let missing = on_root(&*plan.ranks, || plan.missing())?;
-    let missing: Vec<&PlannedRun> = missing.into_iter().map(|i| &plan.runs[i]).collect();
     if missing.is_empty() {
         return Ok(record.map_or(Ok(0.0), |record| record.write(0.0))?);
     }
+    let record = Mutex::new(record);
+    let (starts, others): (Vec<_>, Vec<_>) = missing.into_iter().map(|i| &plan.runs[i]).partition(|run| run.is_start);
+    for missing in [starts, others] {
+        run_side_by_side::<R>(study, plan, &missing, (&record, started))?;
+    }
+    let record = record.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(write(&record, started)?)
+}
+
+/// Runs `missing`, as many at a time as there are threads.
+fn run_side_by_side<R: Recipe>(
+    study: &Study<R::Config>,
+    plan: &Plan,
+    missing: &[&PlannedRun],
+    (record, started): (&Mutex<Option<StudyRecord>>, Instant),
+) -> anyhow::Result<()> {
     let side_by_side = plan.device.is_cpu() && plan.ranks.is_alone();
-    let n_workers = if side_by_side { plan.threads.min(missing.len()) } else { 1 };
+    let n_workers = if side_by_side { plan.threads.min(missing.len()).max(1) } else { 1 };
     let work = Work {
-        missing: &missing,
+        missing,
         next: AtomicUsize::new(0),
         errors: Mutex::new(Vec::new()),
         threads_each: (plan.threads / n_workers).max(1),
     };
-    let record = Mutex::new(record);
     thread::scope(|scope| {
         let (events, received) = mpsc::channel();
         if plan.ranks.is_root() {
@@ -196,8 +224,6 @@ pub(super) fn run_missing<R: Recipe>(
             scope.spawn(move || work.take_turns::<R>(study, plan, &events, note));
         }
     });
-    let record = record.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let seconds = write(&record, started)?;
     let mut errors = work.errors.into_inner().unwrap_or_else(PoisonError::into_inner);
     errors.sort_by_key(|(index, _)| *index);
     let error = errors.into_iter().next().map(|(_, error)| error);
@@ -208,7 +234,7 @@ pub(super) fn run_missing<R: Recipe>(
         {
             anyhow::bail!("stopped by {}; the same command goes on with the study", signals::name(signal))
         }
-        _ => error.map_or(Ok(seconds), Err),
+        _ => error.map_or(Ok(()), Err),
     }
 }
 

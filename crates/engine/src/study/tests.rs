@@ -4,10 +4,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use sconce_core::{Batches, DType, Init, Params, Position, Tensor};
+
 use super::*;
 use crate::{
-    Arm, ClaimSpec, ComparisonSpec, EngineError, Evaluation, Metrics, Outcome, PredictRequest, Preset, Record, Run,
-    Study, Weights, config,
+    Arm, BatchTensors, ClaimSpec, ComparisonSpec, EngineError, Evaluation, Loss, Metrics, OptimizerConfig, Outcome,
+    PredictRequest, Preset, Record, Run, ScheduleConfig, Study, Trainer, TrainerConfig, Weights, config,
 };
 
 /// What the fake method was asked to train, in any order. Tests that look at it take [`alone`] first.
@@ -41,7 +43,11 @@ fn train(config: &FakeConfig, run: &mut Run) -> anyhow::Result<()> {
     if config.fails_at == Some(run.seed()) {
         anyhow::bail!("the disk is on fire");
     }
-    let accuracy = config.gain + run.seed() as f64;
+    if config.arm == "start" {
+        leave_weights(run)?;
+    }
+    let start = run.init_from().map_or(0.0, |path| read_weight(path));
+    let accuracy = config.gain + run.seed() as f64 + start;
     for epoch in 1..=3 {
         let values = Metrics::from([("accuracy".to_owned(), accuracy * epoch as f64 / 3.0)]);
         run.log(&Record { step: 10 * epoch, epoch, split: "test".into(), values })?;
@@ -54,11 +60,55 @@ fn train(config: &FakeConfig, run: &mut Run) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A step of nothing, so that there is a checkpoint, with the weight 40.
+fn leave_weights(run: &mut Run) -> anyhow::Result<()> {
+    struct Nothing;
+    impl Batches for Nothing {
+        type Batch = Empty;
+        type Error = EngineError;
+        fn batches_per_epoch(&self) -> usize {
+            1
+        }
+        fn seek(&mut self, _: Position) -> crate::Result<()> {
+            Ok(())
+        }
+        fn next_batch(&mut self) -> crate::Result<Empty> {
+            Ok(Empty)
+        }
+    }
+    struct Empty;
+    impl BatchTensors for Empty {
+        fn tensors(&self) -> BTreeMap<String, Tensor> {
+            BTreeMap::new()
+        }
+    }
+    let params = Params::new(0, DType::F64, &Device::Cpu);
+    let weight = params.scope().param("weight", 1, Init::Constant(40.0))?;
+    let config = TrainerConfig {
+        lr: 1.0,
+        epochs: 1,
+        accumulate: 1,
+        clip_norm: None,
+        ema: None,
+        log_every: 0,
+        checkpoint_every: 0,
+        optimizer: OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
+        schedule: ScheduleConfig::CONSTANT,
+    };
+    let mut trainer = Trainer::new(&params, &config, run)?;
+    while let Some(batch) = trainer.next(&mut Nothing)? {
+        trainer.step(&Loss::new((weight.sum_all()? * 1e-9)?), &batch)?;
+    }
+    Ok(())
+}
+
+fn read_weight(path: &Path) -> f64 {
+    sconce_core::read_tensors(path).unwrap()["weight"].to_vec1::<f64>().unwrap()[0].round()
+}
+
 fn study(gain: f64, fails_at: Option<u64>) -> Study<FakeConfig> {
-    let arm = |id: &str, gain, fails_at| Arm {
-        id: id.to_owned(),
-        label: format!("<{id}> & co"),
-        config: FakeConfig { arm: id.to_owned(), gain, fails_at },
+    let arm = |id: &str, gain, fails_at| {
+        Arm::new(id, format!("<{id}> & co"), FakeConfig { arm: id.to_owned(), gain, fails_at })
     };
     let claim = ClaimSpec {
         claim: "better <than> before".into(),
@@ -116,6 +166,14 @@ fake!(SideBySide, {
         metrics: vec!["accuracy".into(), "recall".into()],
         curves: vec!["test_accuracy".into()],
     }];
+    study
+});
+fake!(Started, {
+    let mut study = study(2.0, None);
+    let config = FakeConfig { arm: "start".into(), gain: 0.0, fails_at: None };
+    // Last in the list: it runs first nevertheless.
+    study.arms = study.arms.into_iter().map(|arm| arm.starting_from("start")).collect();
+    study.arms.push(Arm::new("start", "what both start from", config));
     study
 });
 fake!(NoSuchColumn, {
@@ -342,4 +400,20 @@ fn a_study_that_contradicts_itself_is_refused() {
     let mut unknown = SideBySide::study(Profile::Smoke).unwrap();
     unknown.comparisons[0].arms[1] = "scn".into();
     assert!(unknown.validate().unwrap_err().to_string().contains("comparison \"side <by> side\": found `scn`"));
+}
+
+#[test]
+fn what_others_start_from_runs_once_and_first() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let report = reproduce::<Started>(&options(dir.path(), None)).unwrap();
+    assert_eq!(names(&trained()), ["ce0", "ce1", "fake0", "fake1", "start0"]);
+    assert_eq!((report.claims[0].baseline.mean, report.claims[0].ours.mean), (40.5, 42.5));
+    // An arm that starts from another is no start itself.
+    let mut study = Started::study(Profile::Smoke).unwrap();
+    study.arms[2].starts_from = Some("ce".into());
+    assert!(study.validate().unwrap_err().to_string().contains("starts from no other"));
+    study.arms[2].starts_from = None;
+    study.arms[0].starts_from = Some("nobody".into());
+    assert!(study.validate().unwrap_err().to_string().contains("nobody"));
 }

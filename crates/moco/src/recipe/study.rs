@@ -18,7 +18,7 @@ pub(super) fn study(profile: Profile) -> Study<Config> {
 }
 
 pub(super) fn arm(id: &str, label: &str, config: Config) -> Arm<Config> {
-    Arm { id: id.into(), label: label.into(), config }
+    Arm::new(id, label, config)
 }
 
 /// Accuracies of features, by their names among a run's metrics.

@@ -83,7 +83,7 @@ pub(super) fn study() -> Study<Config> {
         let ids = [format!("cross-entropy-{percent}"), format!("scn-{percent}")];
         let configs = [config.clone().cross_entropy(), config];
         for (id, config) in ids.iter().zip(configs) {
-            arms.push(Arm { id: id.clone(), label: format!("{id} % noise"), config });
+            arms.push(Arm::new(id.clone(), format!("{id} % noise"), config));
         }
         let [baseline, ours] = ids;
         claims.push(ClaimSpec {

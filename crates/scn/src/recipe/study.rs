@@ -48,7 +48,7 @@ pub(super) fn study(profile: Profile) -> Study<Config> {
 
 /// The method against its baseline.
 fn headline(scn: Config, seeds: usize) -> Study<Config> {
-    let arm = |id: &str, label: &str, config: Config| Arm { id: id.into(), label: label.into(), config };
+    let arm = |id: &str, label: &str, config: Config| Arm::new(id, label, config);
     let claim = |text: &str, metric: &str| ClaimSpec {
         claim: text.into(),
         paper: "70.26 % on RAF-DB at 10 % noise".into(),

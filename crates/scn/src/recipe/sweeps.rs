@@ -63,7 +63,7 @@ pub(super) fn study() -> Study<Config> {
 impl Sweeps {
     /// Adds an arm, and says its id.
     fn arm(&mut self, id: &str, label: &str, config: Config) -> String {
-        self.arms.push(Arm { id: id.into(), label: label.into(), config });
+        self.arms.push(Arm::new(id, label, config));
         id.into()
     }
 

@@ -1,0 +1,174 @@
+//! Weights that others have trained: detectors of the official code, and the backbones from which they start.
+//!
+//! | file | names | here |
+//! |---|---|---|
+//! | the official code's (`model`) | `RCNN_base1.0.weight`, `RCNN_rpn.RPN_Conv.bias`, `netD.conv1.weight` | [`load_detector`] |
+//! | ours | `backbone.features.0.weight`, `rpn.head.conv.0.0.bias`, `netD.conv1.weight` | [`load_detector`] |
+//! | `vgg16_caffe.pth`, `resnet101_caffe.pth`, torchvision's, `moco convert`'s | `features.0.weight`; `conv1.weight` | [`load_start`] |
+//!
+//! Each may be safetensors or a `.pth`. The official code's networks see blue, green, red, ours red, green, blue: the channels of
+//! the first convolution are exchanged. Their values are from 0 to 255 less a mean, which is what the normalisation of a
+//! configuration says.
+
+use std::{fmt, path::Path};
+
+use sconce_backbones::weights::{self, ColourOrder, FoldOffset, InputConvention, KeyMap, Rule, StateDict, Unmatched};
+use sconce_core::{LoadReport, Params};
+
+use crate::error::{Result, SwdaError};
+
+/// What all detectors of the official code have beside the backbone.
+const HEADS: [(&str, &str); 5] = [
+    ("RCNN_rpn.RPN_Conv", "rpn.head.conv.0.0"),
+    ("RCNN_rpn.RPN_cls_score", "rpn.head.cls_logits"),
+    ("RCNN_rpn.RPN_bbox_pred", "rpn.head.bbox_pred"),
+    ("RCNN_cls_score", "roi_heads.box_predictor.cls_score"),
+    ("RCNN_bbox_pred", "roi_heads.box_predictor.bbox_pred"),
+];
+
+/// The parts of a ResNet; the model that aligns whole images alone has one `RCNN_base` in place of two.
+const RESNET: [(&str, &str); 11] = [
+    ("RCNN_base1.0", "conv1"),
+    ("RCNN_base1.1", "bn1"),
+    ("RCNN_base1.4", "layer1"),
+    ("RCNN_base2.0", "layer2"),
+    ("RCNN_base2.1", "layer3"),
+    ("RCNN_base.0", "conv1"),
+    ("RCNN_base.1", "bn1"),
+    ("RCNN_base.4", "layer1"),
+    ("RCNN_base.5", "layer2"),
+    ("RCNN_base.6", "layer3"),
+    ("RCNN_top.0", "layer4"),
+];
+
+/// The convolutions of VGG-16 at which `RCNN_base2` begins in torchvision's sequence.
+const VGG_SECOND: i64 = 14;
+
+/// The official code's trunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trunk {
+    /// VGG-16.
+    Vgg16,
+    /// ResNet-101, or another one of its kind.
+    ResNet,
+}
+
+/// Where the official names differ from ours.
+pub fn official_key_map(trunk: Trunk) -> KeyMap {
+    let heads = HEADS.map(|(official, ours)| Rule::prefix(official, ours));
+    let backbone = match trunk {
+        Trunk::Vgg16 => vec![
+            Rule::index("RCNN_base1", "backbone.features", 0),
+            Rule::index("RCNN_base2", "backbone.features", VGG_SECOND),
+            Rule::index("RCNN_base", "backbone.features", 0),
+            Rule::prefix("RCNN_top", "backbone.classifier"),
+        ],
+        Trunk::ResNet => {
+            RESNET.map(|(official, ours)| Rule::prefix(official, format!("backbone.{ours}"))).into_iter().collect()
+        }
+    };
+    KeyMap::new(heads.into_iter().chain(backbone), Unmatched::Keep)
+}
+
+/// What a file of weights holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// A detector of the official code.
+    Official(Trunk),
+    /// A detector of ours.
+    Detector,
+    /// A backbone, with or without a classifier of its own.
+    Backbone,
+}
+
+/// The result of [`convert`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// What the file held.
+    pub content: Content,
+    /// How many tensors were written.
+    pub tensors: usize,
+}
+
+/// Copies all weights of a detector into `params`: those of the official code, or our own.
+///
+/// # Errors
+/// [`SwdaError::Weights`] if the file cannot be read or a tensor is missing, unexpected or misshapen; `params` is then as it
+/// was. [`SwdaError::NoNetwork`] for anything else.
+pub fn load_detector(params: &Params, path: &Path) -> Result<LoadReport> {
+    let (_, weights) = read(path)?;
+    Ok(weights::load_backbone(params, &weights, &[])?)
+}
+
+/// Copies a backbone's weights into `params`, or, of a detector with the very same parts, all of them. `channels` says what the
+/// file's backbone was trained on; of a detector that is known.
+///
+/// # Errors
+/// As [`load_detector`]: a start from nothing never goes unnoticed.
+pub fn load_start(params: &Params, path: &Path, channels: ColourOrder) -> Result<LoadReport> {
+    match read(path)? {
+        (Content::Backbone, weights) => {
+            let is_vgg = weights.tensors().contains_key("features.0.weight");
+            let weights = match channels {
+                ColourOrder::Rgb => weights,
+                ColourOrder::Bgr => exchanged(&weights, if is_vgg { "features.0.weight" } else { "conv1.weight" })?,
+            };
+            Ok(sconce_detection::load_backbone(params, &weights)?)
+        }
+        (_, weights) => {
+            // What aligns the domains may begin anew: of a detector that has seen the source alone there is none of it.
+            Ok(weights::load_backbone(params, &weights, &["netD.", "netD_pixel.", "da_conv_", "dc_ip"])?)
+        }
+    }
+}
+
+/// Writes the weights in `input`, of any of the forms above, to the safetensors file `output` under our names.
+///
+/// # Errors
+/// [`SwdaError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`SwdaError::NoNetwork`] for
+/// tensors of something else.
+pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
+    let (content, weights) = read(input)?;
+    weights::write_weights(&weights, output)?;
+    Ok(Converted { content, tensors: weights.tensors().len() })
+}
+
+/// The weights in a file under our names, and what they were.
+fn read(path: &Path) -> Result<(Content, StateDict)> {
+    let weights = weights::read_weights(path)?;
+    let has = |name: &str| weights.tensors().contains_key(name);
+    if has("RCNN_rpn.RPN_Conv.weight") {
+        let has_stages = |name: &String| name.starts_with("RCNN_base1.4.") || name.starts_with("RCNN_base.4.");
+        let trunk = if weights.tensors().keys().any(has_stages) { Trunk::ResNet } else { Trunk::Vgg16 };
+        let renamed = weights.renamed(&official_key_map(trunk))?;
+        let first = if trunk == Trunk::Vgg16 { "backbone.features.0.weight" } else { "backbone.conv1.weight" };
+        return Ok((Content::Official(trunk), exchanged(&renamed, first)?));
+    }
+    if has("rpn.head.conv.0.0.weight") {
+        return Ok((Content::Detector, weights));
+    }
+    if has("features.0.weight") || has("conv1.weight") && has("layer1.0.conv1.weight") {
+        return Ok((Content::Backbone, weights));
+    }
+    let names: Vec<&str> = weights.tensors().keys().map(String::as_str).take(3).collect();
+    let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Err(SwdaError::NoNetwork { path: path.to_owned(), found })
+}
+
+/// The weights for red, green, blue of a network whose first convolution sees blue, green, red, or the other way round.
+fn exchanged(weights: &StateDict, first: &str) -> Result<StateDict> {
+    let rgb = InputConvention { order: ColourOrder::Rgb, ..InputConvention::CAFFE };
+    Ok(weights::fold_input(weights, first, (&InputConvention::CAFFE, &rgb), FoldOffset::ToInput)?.weights)
+}
+
+impl fmt::Display for Converted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let content = match self.content {
+            Content::Official(Trunk::Vgg16) => "a detector of the official code on VGG-16",
+            Content::Official(Trunk::ResNet) => "a detector of the official code on a ResNet",
+            Content::Detector => "a detector under our names already",
+            Content::Backbone => "a backbone",
+        };
+        write!(f, "{content}: {} tensors written", self.tensors)
+    }
+}
