@@ -14,6 +14,7 @@ mod anchors;
 mod backbone;
 mod coder;
 mod detection;
+pub mod evaluation;
 mod faster_rcnn;
 mod matcher;
 mod presets;

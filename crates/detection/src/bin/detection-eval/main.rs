@@ -1,0 +1,56 @@
+//! The command line of the evaluation: COCO's and Pascal VOC's numbers of files with detections.
+//!
+//! Numbers go to stdout, remarks and errors to stderr. The exit code is 0, 1 after an error, and 2 for a wrong command line.
+
+mod coco;
+mod voc;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+/// How good detections are.
+#[derive(Parser)]
+#[command(name = "detection-eval", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// COCO's twelve numbers, as pycocotools has them.
+    Coco(coco::Arguments),
+    /// Pascal VOC's average precision of every class, and their mean.
+    Voc(voc::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Coco(arguments) => coco::run(&arguments),
+        Command::Voc(arguments) => voc::run(&arguments),
+    };
+    match done.and_then(|text| Ok(io::stdout().write_all(text.as_bytes())?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the reader of our output went away, which is no failure of ours.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Says how many records were left out, if any were.
+fn note_skipped(path: &std::path::Path, n: usize, what: &str) {
+    if n > 0 {
+        eprintln!("note: {}: {n} {what} of unknown images or categories are skipped", path.display());
+    }
+}

@@ -1,0 +1,151 @@
+//! The binary `detection-eval`, as its users run it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use sconce_core::testing::cli::{fails_with, succeeds};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn eval(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_detection-eval"));
+    command.args(args);
+    command
+}
+
+/// The files `gt.json` and `dt.json` of a case, and what pycocotools says of them.
+fn case(name: &str) -> (TempDir, Value) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/coco").join(format!("{name}.json"));
+    let case: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("gt.json"), case["ground_truth"].to_string()).unwrap();
+    fs::write(folder.path().join("dt.json"), case["detections"].to_string()).unwrap();
+    (folder, case)
+}
+
+/// `detection-eval KIND` of the files in `folder`.
+fn on(kind: &str, folder: &Path, more: &[&str]) -> Command {
+    let mut command = eval(&[kind, "--gt"]);
+    command.arg(folder.join("gt.json")).arg("--dt").arg(folder.join("dt.json")).args(more);
+    command
+}
+
+fn stdout(command: &mut Command) -> String {
+    String::from_utf8(succeeds(command).stdout).unwrap()
+}
+
+#[test]
+fn the_table_is_that_of_pycocotools() {
+    let (folder, case) = case("mixed");
+    assert_eq!(stdout(&mut on("coco", folder.path(), &["--type", "bbox"])), case["table"].as_str().unwrap());
+}
+
+#[test]
+fn the_numbers_are_those_of_pycocotools_as_json_too() {
+    let (folder, case) = case("mixed");
+    let report: Value = serde_json::from_str(&stdout(&mut on("coco", folder.path(), &["--json"]))).unwrap();
+    let close = |ours: &Value, expected: &Value| (ours.as_f64().unwrap() - expected.as_f64().unwrap()).abs() <= 1e-9;
+    let pairs = report["stats"].as_array().unwrap().iter().zip(case["stats"].as_array().unwrap());
+    assert!(pairs.clone().count() == 12 && pairs.clone().all(|(ours, expected)| close(ours, expected)), "{report}");
+    let mut categories: Vec<&Value> = case["ground_truth"]["categories"].as_array().unwrap().iter().collect();
+    categories.sort_by_key(|category| category["id"].as_i64());
+    assert_eq!(report["per_class"].as_object().unwrap().len(), categories.len());
+    for (category, expected) in categories.iter().zip(case["per_class"].as_array().unwrap()) {
+        let ours = &report["per_class"][category["name"].as_str().unwrap()];
+        assert!(close(&ours["ap"], &expected[0]) && close(&ours["ap50"], &expected[1]), "{category}: {ours}");
+        assert!(close(&ours["ar_large"], &expected[11]), "{category}: {ours}");
+    }
+}
+
+#[test]
+fn only_boxes_are_compared() {
+    let (folder, _) = case("no_objects");
+    fails_with(&mut on("coco", folder.path(), &["--type", "segm"]), &["--type", "bbox"]);
+    fails_with(&mut on("coco", folder.path(), &["--type", "boxes"]), &["boxes", "bbox"]);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_record_and_field() {
+    let (folder, _) = case("no_objects");
+    let detections = folder.path().join("dt.json");
+    let good: Value = serde_json::from_slice(&fs::read(&detections).unwrap()).unwrap();
+    let with = |key: &str, value: Value| {
+        let mut bad = good.clone();
+        bad[2][key] = value;
+        fs::write(&detections, bad.to_string()).unwrap();
+    };
+    with("bbox", json!([1, 2, 3]));
+    fails_with(&mut on("coco", folder.path(), &[]), &["dt.json", "[2].bbox", "length 3", "length 4"]);
+    with("score", json!("high"));
+    fails_with(&mut on("voc", folder.path(), &[]), &["dt.json", "[2].score", "\"high\"", "f64"]);
+    with("image_id", json!(1000));
+    fails_with(&mut on("coco", folder.path(), &[]), &["dt.json", "[2].image_id", "1000"]);
+    with("category_id", json!(1000));
+    fails_with(&mut on("coco", folder.path(), &[]), &["dt.json", "[2].category_id", "1000"]);
+    let output = succeeds(&mut on("coco", folder.path(), &["--skip-unknown"]));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("dt.json: 1 detections"));
+    fs::write(folder.path().join("gt.json"), "{\"images\": [").unwrap();
+    fails_with(&mut on("coco", folder.path(), &[]), &["gt.json", "images", "line 1"]);
+    fs::remove_file(folder.path().join("gt.json")).unwrap();
+    fails_with(&mut on("coco", folder.path(), &[]), &["gt.json"]);
+    fails_with(&mut eval(&["coco", "--gt", "gt.json"]), &["--dt"]);
+}
+
+#[test]
+fn an_annotation_of_the_id_0_is_remarked() {
+    let (folder, case) = case("identity_0");
+    let output = succeeds(&mut on("coco", folder.path(), &[]));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), case["table"].as_str().unwrap());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("id 0"));
+}
+
+/// Two images with an object each of the class `car`, of which one is found; and a class without objects.
+fn voc_files(folder: &Path) {
+    let truth = json!({
+        "images": [{"id": 1, "file_name": "VOC/000004.jpg"}, {"id": 2, "file_name": "000006.jpg"}],
+        "categories": [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [9, 9, 20, 10]},
+            {"id": 2, "image_id": 2, "category_id": 1, "bbox": [9, 9, 20, 10]},
+        ],
+    });
+    let found = json!([
+        {"image_id": 1, "category_id": 1, "bbox": [9, 9, 20, 10], "score": 0.9},
+        {"image_id": 2, "category_id": 1, "bbox": [9, 9, 10, 10], "score": 0.8},
+    ]);
+    fs::write(folder.join("gt.json"), truth.to_string()).unwrap();
+    fs::write(folder.join("dt.json"), found.to_string()).unwrap();
+    fs::create_dir(folder.join("results")).unwrap();
+    let lines = "000004 0.9 10 10 29 19\n000006 0.8 10 10 19 19\n";
+    fs::write(folder.join("results/comp4_det_test_car.txt"), lines).unwrap();
+    fs::write(folder.join("results/comp4_det_test_bus.txt"), "").unwrap();
+}
+
+#[test]
+fn average_precision_of_voc_is_that_of_both_forms_of_detections() {
+    let folder = tempfile::tempdir().unwrap();
+    voc_files(folder.path());
+    let all = ["--metric", "all-point"];
+    let expected = "car   0.5000  2 objects\nbus        -  0 objects\nmean  0.5000\n";
+    assert_eq!(stdout(&mut on("voc", folder.path(), &all)), expected);
+    let devkit = |more: &[&str]| {
+        let mut command = eval(&["voc", "--gt"]);
+        command.arg(folder.path().join("gt.json")).arg("--dt").arg(folder.path().join("results")).args(more);
+        command
+    };
+    assert_eq!(stdout(&mut devkit(&all)), expected);
+    let report: Value = serde_json::from_str(&stdout(&mut devkit(&["--json", "--as-written"]))).unwrap();
+    assert!((report["mean_ap"].as_f64().unwrap() - 6.0 / 11.0).abs() < 1e-12, "{report}");
+    assert_eq!(report["per_class"]["bus"], json!({"ap": null, "objects": 0}));
+    let zero: Value = serde_json::from_str(&stdout(&mut devkit(&["--json", "--absent", "zero"]))).unwrap();
+    assert!((zero["mean_ap"].as_f64().unwrap() - 3.0 / 11.0).abs() < 1e-12, "{zero}");
+    // Half an object is not more than half of it.
+    let lower: Value = serde_json::from_str(&stdout(&mut devkit(&["--json", "--iou", "0.49"]))).unwrap();
+    assert!((lower["mean_ap"].as_f64().unwrap() - 1.0).abs() < 1e-12, "{lower}");
+    fails_with(&mut devkit(&["--iou", "2"]), &["iou_threshold", "2"]);
+    fs::remove_file(folder.path().join("results/comp4_det_test_bus.txt")).unwrap();
+    fails_with(&mut devkit(&[]), &["results", "bus"]);
+}
