@@ -5,6 +5,7 @@ mod geometry;
 mod gradients;
 mod layers;
 mod losses;
+mod masks;
 mod normalisation;
 mod operations;
 mod params;
