@@ -199,7 +199,7 @@ impl Runs {
         if n == 0 {
             return;
         }
-        let ends_inside = self.0.len() % 2 == 0;
+        let ends_inside = self.0.len().is_multiple_of(2);
         match self.0.last_mut() {
             Some(last) if ends_inside == is_inside => *last += n,
             _ => self.0.push(n),
