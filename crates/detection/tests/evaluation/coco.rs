@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
-use sconce_detection::evaluation::{
-    EvaluationError, ImageResult,
-    coco::{Area, CocoDetections, CocoEvaluation, CocoGroundTruth, CocoParams, Unknown, evaluate, evaluate_images},
+use sconce_core::geometry::{BBox, Object};
+use sconce_detection::{
+    Detection,
+    evaluation::{
+        EvaluationError, ImageResult,
+        coco::{Area, CocoDetections, CocoEvaluation, CocoGroundTruth, CocoParams, Unknown, evaluate, evaluate_images},
+    },
 };
 use serde_json::Value;
 
@@ -107,6 +111,19 @@ fn settings_are_followed() {
 }
 
 #[test]
+fn equal_boxes_overlap_by_one_whatever_their_last_digits() {
+    // Of such boxes the overlap is computed as a little less than 1.
+    let bboxes = (1..200).map(|i| BBox::from_xywh(0.1 * f64::from(i), 0.7, 1.0 / f64::from(i), 0.3));
+    let result = |(score, bbox): (i32, BBox)| ImageResult {
+        objects: vec![Object::new(bbox, 0)],
+        detections: vec![Detection { bbox, label: 0, score: score.into() }],
+    };
+    let images: Vec<ImageResult> = (0..).zip(bboxes).map(result).collect();
+    let all = CocoParams { iou_thresholds: vec![1.0], ..CocoParams::default() };
+    assert_eq!(evaluate_images(&images, 1, &all).unwrap().summary().ar1, 1.0);
+}
+
+#[test]
 fn a_curve_is_the_precision_of_its_class() {
     let evaluation = evaluation(&fixture("coco/many.json"));
     let class = (0..evaluation.n_classes()).find(|&k| evaluation.class_summary(k).unwrap().ap > 0.0).unwrap();
@@ -135,7 +152,7 @@ fn what_cannot_be_compared_is_named() {
     check(&|i| i.detections[0].score = f64::NAN, "detections[0].score is NaN, expected a finite number");
     check(&|i| i.objects[0].area = Some(f64::INFINITY), "objects[0].area is inf, expected a finite number");
     check(
-        &|i| i.objects[0].bbox = sconce_core::geometry::BBox::new(0.0, f64::NAN, 1.0, 1.0),
+        &|i| i.objects[0].bbox = BBox::new(0.0, f64::NAN, 1.0, 1.0),
         "objects[0].bbox is [0.0, NaN, 1.0, 1.0], expected finite numbers",
     );
 }

@@ -105,6 +105,26 @@ fn an_object_is_found_once_and_a_difficult_one_never() {
 }
 
 #[test]
+fn of_equal_overlaps_the_first_counts() {
+    let object = Object::new(BBox::new(10.0, 10.0, 30.0, 20.0), 0);
+    let difficult = Object { is_difficult: true, ..object };
+    let detections = vec![found(object.bbox, 0.9)];
+    assert_eq!(hits(vec![object, difficult], detections.clone()).0, [1.0]);
+    assert_eq!(hits(vec![difficult, object], detections).0, [0.0]);
+}
+
+#[test]
+fn written_boxes_have_one_decimal() {
+    // Columns 10 to 29 of the object, 10 to 19.04 of the detection: a little more than a half, which writing takes away.
+    let object = Object::new(BBox::from_inclusive(9.0, 9.0, 28.0, 18.0), 0);
+    let detection = found(BBox::from_inclusive(9.0, 9.0, 18.04, 18.0), 0.9);
+    let images = [ImageResult { objects: vec![object], detections: vec![detection] }];
+    let ap = |params: &VocParams| evaluate(&images, 1, params).unwrap().mean_ap.unwrap();
+    assert!((ap(&VocParams::voc2007()) - 1.0).abs() < 1e-12);
+    assert_eq!(ap(&VocParams::as_code()), 0.0);
+}
+
+#[test]
 fn classes_without_objects_are_left_out_or_zero() {
     let bbox = BBox::new(10.0, 10.0, 30.0, 20.0);
     let images = [ImageResult { objects: vec![Object::new(bbox, 1)], detections: vec![] }];

@@ -21,8 +21,8 @@
 //! | `accumulate` | `accumulation` |
 //! | `summarize`, `stats` | [`CocoEvaluation::summary`], [`CocoSummary::stats`] |
 //!
-//! The crate `hotcoco` (1.3.1) gives the same numbers as fast, but for the id 0; it is not used because it is a toolkit of
-//! 30,000 lines that cannot be had in parts, and takes a minute of processor time to build, for what are 400 lines here.
+//! The crate `hotcoco` (1.3.1) gives the same numbers, but for the id 0. It is not used because it is a toolkit of 30,000 lines
+//! that cannot be had in parts and takes a minute of processor time to build, for what are 500 lines here.
 
 mod accumulation;
 mod boxes;
