@@ -22,7 +22,7 @@
 //! | `summarize`, `stats` | [`CocoEvaluation::summary`], [`CocoSummary::stats`] |
 //!
 //! The crate `hotcoco` (1.3.1) gives the same numbers, but for the id 0. It is not used because it is a toolkit of 30,000 lines
-//! that cannot be had in parts and takes a minute of processor time to build, for what are 500 lines here.
+//! that cannot be had in parts and takes a minute of processor time to build, for what are 600 lines here.
 
 mod accumulation;
 mod boxes;
