@@ -66,6 +66,43 @@ impl FloatImage {
     }
 }
 
+impl FloatImage {
+    /// The images as one tensor (N, C, H, W): each in the upper left corner, zeros right of it and below it. H and W are the
+    /// least multiples of `divisor` that hold all.
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] for no images, images of different channels, a divisor of 0, or a batch that is too large.
+    pub fn stack_padded(images: &[Self], divisor: usize, device: &Device) -> Result<Tensor> {
+        let Some(first) = images.first() else {
+            return Err(DataError::argument("number of images in a batch", 0, "at least 1"));
+        };
+        let channels = first.channels;
+        if let Some(other) = images.iter().find(|image| image.channels != channels) {
+            let expected = format!("{channels} as the first of the batch");
+            return Err(DataError::argument("channels of an image", other.channels, expected));
+        }
+        let side = |length: fn(&Self) -> usize| {
+            let longest = images.iter().map(length).max().unwrap_or(1);
+            longest.checked_next_multiple_of(divisor)
+        };
+        let (Some(height), Some(width)) = (side(|image| image.height), side(|image| image.width)) else {
+            return Err(DataError::argument("divisor of a batch's sides", divisor, "1 or more, and not too large"));
+        };
+        crate::resample::check_size("size of a batch's images", width, height)?;
+        let mut data = vec![0.0; images.len() * channels * height * width];
+        for (image, padded) in images.iter().zip(data.chunks_exact_mut(channels * height * width)) {
+            let planes = image.data.chunks_exact(image.height * image.width);
+            for (plane, padded) in planes.zip(padded.chunks_exact_mut(height * width)) {
+                for (row, padded) in plane.chunks_exact(image.width).zip(padded.chunks_exact_mut(width)) {
+                    padded[..row.len()].copy_from_slice(row);
+                }
+            }
+        }
+        let shape = (images.len(), channels, height, width);
+        Ok(Tensor::from_vec(data, shape, device).map_err(sconce_core::Error::from)?)
+    }
+}
+
 impl From<&Image> for FloatImage {
     /// The pixels, divided by 255, as torchvision's `ToTensor`.
     fn from(image: &Image) -> Self {
@@ -118,6 +155,27 @@ mod tests {
         let tensor = FloatImage::stack(&[image(1.0), image(3.0)], &Device::Cpu).unwrap();
         assert_eq!(tensor.dims(), [2, 1, 1, 2]);
         assert_eq!(tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1.0, 1.5, 3.0, 3.5]);
+    }
+
+    #[test]
+    fn smaller_images_lie_in_the_upper_left_corner() {
+        let image = |height, width, first: usize| {
+            let values = (first..first + 2 * height * width).map(|v| v as f32).collect();
+            FloatImage::new([2, height, width], values).unwrap()
+        };
+        let images = [image(1, 3, 1), image(2, 1, 11)];
+        let tensor = FloatImage::stack_padded(&images, 1, &Device::Cpu).unwrap();
+        assert_eq!(tensor.dims(), [2, 2, 2, 3]);
+        let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let first = [1., 2., 3., 0., 0., 0., 4., 5., 6., 0., 0., 0.];
+        let second = [11., 0., 0., 12., 0., 0., 13., 0., 0., 14., 0., 0.];
+        assert_eq!(values, [first, second].concat());
+        assert_eq!(FloatImage::stack_padded(&images, 4, &Device::Cpu).unwrap().dims(), [2, 2, 4, 4]);
+        for (images, divisor) in [(&images[..], 0), (&images[..], usize::MAX), (&[], 1)] {
+            assert!(matches!(FloatImage::stack_padded(images, divisor, &Device::Cpu), Err(DataError::Argument { .. })));
+        }
+        let gray = FloatImage::new([1, 1, 1], vec![0.0]).unwrap();
+        assert!(FloatImage::stack_padded(&[image(1, 1, 0), gray], 1, &Device::Cpu).is_err());
     }
 
     #[test]

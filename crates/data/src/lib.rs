@@ -8,6 +8,8 @@
 //!   counts; what it cannot use, it names by file and line.
 //! - [`Pipeline`] turns an [`Image`] of 8-bit pixels into a [`FloatImage`], with torchvision's transforms: those of pixels
 //!   ([`PixelTransform`]), then those of values in [0, 1] ([`FloatTransform`]), then normalisation and erasing.
+//! - [`DetectionDataset`] is a list of images with the objects on them; [`DetectionSource`] gives them through a
+//!   [`DetectionPipeline`], whose transforms take the boxes along. [`draw_boxes`] shows them.
 //! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file. Lists of others, with
 //!   the paths of their machines, are read by [`NoisyLabels::read_rerooted`].
 //! - [`Loader`] draws batches from a [`Source`]: decoded ahead by threads of its own, in an order that depends on the seed
@@ -56,6 +58,7 @@ mod cifar;
 mod contact_sheet;
 mod dataset;
 mod detection;
+mod drawing;
 #[cfg(feature = "embedded")]
 mod embedded;
 #[cfg(feature = "embedded")]
@@ -89,7 +92,11 @@ pub use affect_net::{
 pub use cifar::{CIFAR10_CLASSES, parse_cifar10, parse_cifar100, read_cifar10, read_cifar100};
 pub use contact_sheet::ContactSheet;
 pub use dataset::ImageDataset;
-pub use detection::{DetectionDataset, DetectionSample};
+pub use detection::{
+    DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSample, DetectionSource, DetectionTransform,
+    DetectorInput, FixedSizeCrop, ObjectMask, RandomIouCrop, ResizeSides, ScaleJitter,
+};
+pub use drawing::{DrawnBox, draw_boxes};
 #[cfg(feature = "embedded")]
 pub use embedded::fashion_mnist_subset;
 #[cfg(feature = "embedded")]

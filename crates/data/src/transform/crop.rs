@@ -94,7 +94,7 @@ fn middle(side: usize, crop: usize) -> isize {
 }
 
 /// `width` × `height` pixels from `corner` (row and column) on, black where there is no image.
-fn cut(image: &Image, [top, left]: [isize; 2], (width, height): (usize, usize)) -> Result<Image> {
+pub(crate) fn cut(image: &Image, [top, left]: [isize; 2], (width, height): (usize, usize)) -> Result<Image> {
     let n = image.channels();
     let mut data = vec![0; width * height * n];
     // Columns of the part that lie in the image, and where they begin there.

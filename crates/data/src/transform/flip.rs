@@ -53,20 +53,23 @@ impl Default for HorizontalFlip {
 
 impl HorizontalFlip {
     /// The image, mirrored or not.
-    pub fn apply(&self, mut image: Image, rng: &mut Rng) -> Image {
-        if rng.bernoulli(self.p) {
-            let n = image.channels();
-            let row = image.width() * n;
-            for row in image.data_mut().chunks_exact_mut(row) {
-                if n == 3 { row.as_chunks_mut::<3>().0.reverse() } else { row.reverse() }
-            }
-        }
-        image
+    pub fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        if rng.bernoulli(self.p) { mirrored(image) } else { image }
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         probability("horizontal flip: p", self.p)
     }
+}
+
+/// The image with left and right exchanged.
+pub(crate) fn mirrored(mut image: Image) -> Image {
+    let n = image.channels();
+    let row = image.width() * n;
+    for row in image.data_mut().chunks_exact_mut(row) {
+        if n == 3 { row.as_chunks_mut::<3>().0.reverse() } else { row.reverse() }
+    }
+    image
 }
 
 #[cfg(test)]

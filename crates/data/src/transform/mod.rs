@@ -21,8 +21,10 @@ use serde::{Deserialize, Serialize};
 
 pub use blur::GaussianBlur;
 pub use choice::{OneOf, RandomApply};
+pub(crate) use crop::cut;
 pub use crop::{CenterCrop, RandomCrop};
 pub use erasing::{AspectDraw, RandomErasing};
+pub(crate) use flip::mirrored;
 pub use flip::{HorizontalFlip, VerticalFlip};
 pub use float::FloatTransform;
 pub use jitter::{ColorJitter, JitterRange, RandomGrayscale};
@@ -118,12 +120,12 @@ impl PixelTransform {
     }
 }
 
-fn probability(what: &'static str, p: f64) -> Result<()> {
+pub(crate) fn probability(what: &'static str, p: f64) -> Result<()> {
     if (0.0..=1.0).contains(&p) { Ok(()) } else { Err(DataError::argument(what, p, "a probability from 0 to 1")) }
 }
 
 /// Checks that a range is one, and lies within its limits.
-fn check_range(what: &'static str, [low, high]: [f64; 2], [least, largest]: [f64; 2]) -> Result<()> {
+pub(crate) fn check_range(what: &'static str, [low, high]: [f64; 2], [least, largest]: [f64; 2]) -> Result<()> {
     if least <= low && low <= high && high <= largest {
         return Ok(());
     }
@@ -141,11 +143,11 @@ fn rounded(value: f64) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// `apply` of `n` different streams.
-    pub(super) fn draws<T>(n: u64, mut apply: impl FnMut(&mut Rng) -> T) -> Vec<T> {
+    pub(crate) fn draws<T>(n: u64, mut apply: impl FnMut(&mut Rng) -> T) -> Vec<T> {
         (0..n).map(|i| apply(&mut Rng::keyed(0, "test", [i, 0]))).collect()
     }
 }

@@ -30,7 +30,7 @@ impl GaussianNoise {
         image
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if self.std.is_finite() && self.std >= 0.0 {
             return Ok(());
         }

@@ -42,7 +42,7 @@ impl Normalize {
         Ok(())
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         if self.mean.len() != self.std.len() {
             let expected = format!("{}, one a mean", self.mean.len());
             return Err(DataError::argument("normalize: number of deviations", self.std.len(), expected));

@@ -52,7 +52,7 @@ impl Resize {
         image.resample(whole, (self.width, self.height), self.antialias)
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         check_size("resize: size", self.width, self.height)
     }
 }
@@ -70,7 +70,7 @@ impl ResizeShorterSide {
         Resize { width, height, antialias: self.antialias }.apply(image)
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(crate) fn validate(&self) -> Result<()> {
         check_size("resize shorter side: size", self.size, 1)
     }
 }

@@ -4,6 +4,7 @@
 mod affect_net;
 mod arbitrary;
 mod cifar;
+mod detection;
 #[cfg(feature = "embedded")]
 mod emoji;
 mod fer_plus;
