@@ -2,6 +2,7 @@
 
 mod decode;
 
+pub(crate) use decode::decode_rgba;
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
 
 use crate::{DataError, Result};

@@ -10,6 +10,8 @@
 //!   ([`PixelTransform`]), then those of values in [0, 1] ([`FloatTransform`]), then normalisation and erasing.
 //! - [`DetectionDataset`] is a list of images with the objects on them; [`DetectionSource`] gives them through a
 //!   [`DetectionPipeline`], whose transforms take the boxes along. [`draw_boxes`] shows them.
+//! - [`Scenes`] composes images of [`CutOuts`], with exact boxes and masks, in any number; `cut_outs` has some inside the binary,
+//!   with the feature `embedded`.
 //! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file. Lists of others, with
 //!   the paths of their machines, are read by [`NoisyLabels::read_rerooted`].
 //! - [`Loader`] draws batches from a [`Source`]: decoded ahead by threads of its own, in an order that depends on the seed
@@ -80,6 +82,7 @@ mod raf_db;
 mod rerooted;
 mod resample;
 mod rows;
+mod scenes;
 mod source;
 mod split;
 mod transform;
@@ -115,6 +118,9 @@ pub use listed::ListedImage;
 pub use loader::{Loader, LoaderConfig};
 pub use noise::{ClassMap, LabelNoise, Made, NoisyLabels};
 pub use raf_db::{RAF_DB_CLASSES, parse_raf_db, read_raf_db};
+pub use scenes::{Background, CutOut, CutOuts, Scene, SceneConfig, Scenes, Weather, read_cut_outs};
+#[cfg(feature = "embedded")]
+pub use scenes::{CUT_OUT_CLASSES, CutOutStyle, cut_outs};
 pub use source::{ImageBatch, ImageSource, MapBatch, Source};
 pub use split::Split;
 pub use transform::{

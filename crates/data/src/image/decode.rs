@@ -2,7 +2,7 @@
 
 use std::{io::Cursor, path::Path};
 
-use image::{ImageFormat, ImageReader};
+use image::{DynamicImage, ImageFormat, ImageReader, RgbaImage};
 
 use super::Image;
 use crate::{DataError, Result};
@@ -23,23 +23,7 @@ impl Image {
     /// # Errors
     /// [`DataError::Decode`] for anything else, and for a file that was cut off.
     pub fn decode(bytes: &[u8], origin: &Path) -> Result<Self> {
-        let fail = |e: &dyn std::fmt::Display| DataError::decode(origin, e);
-        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| fail(&e))?;
-        // Some decoders fill what is missing, and some do not look at the end: that would train on half an image.
-        let whole = match (reader.format(), bytes.get(1)) {
-            (Some(ImageFormat::Jpeg), _) => jpeg_end(bytes).is_some(),
-            (Some(ImageFormat::Png), _) => png_end(bytes).is_some(),
-            (Some(ImageFormat::WebP), _) => webp_end(bytes).is_some(),
-            (Some(ImageFormat::Bmp), _) => bmp_runs_end(bytes).is_some(),
-            // White space follows every number: without it, the last one may have lost digits.
-            (Some(ImageFormat::Pnm), Some(b'1'..=b'3')) => bytes.last().is_some_and(u8::is_ascii_whitespace),
-            (Some(ImageFormat::Pnm), Some(b'4'..=b'6')) => true,
-            _ => return Err(fail(&"neither PNG, JPEG, WebP, BMP nor PNM (P1 to P6)")),
-        };
-        if !whole {
-            return Err(fail(&format!("the file is cut off after {} bytes", bytes.len())));
-        }
-        let decoded = reader.decode().map_err(|e| fail(&e))?;
+        let decoded = decoded(bytes, origin)?;
         let (width, height) = (decoded.width() as usize, decoded.height() as usize);
         if decoded.color().has_color() {
             Self::new(width, height, 3, decoded.into_rgb8().into_raw())
@@ -55,6 +39,32 @@ impl Image {
     pub fn read(path: &Path) -> Result<Self> {
         Self::decode(&std::fs::read(path).map_err(DataError::io(path))?, path)
     }
+}
+
+/// A file's pixels with how opaque they are; see [`Image::decode`] for what is a file.
+pub(crate) fn decode_rgba(bytes: &[u8], origin: &Path) -> Result<RgbaImage> {
+    Ok(decoded(bytes, origin)?.into_rgba8())
+}
+
+/// What the library makes of a file that is whole.
+fn decoded(bytes: &[u8], origin: &Path) -> Result<DynamicImage> {
+    let fail = |e: &dyn std::fmt::Display| DataError::decode(origin, e);
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| fail(&e))?;
+    // Some decoders fill what is missing, and some do not look at the end: that would train on half an image.
+    let whole = match (reader.format(), bytes.get(1)) {
+        (Some(ImageFormat::Jpeg), _) => jpeg_end(bytes).is_some(),
+        (Some(ImageFormat::Png), _) => png_end(bytes).is_some(),
+        (Some(ImageFormat::WebP), _) => webp_end(bytes).is_some(),
+        (Some(ImageFormat::Bmp), _) => bmp_runs_end(bytes).is_some(),
+        // White space follows every number: without it, the last one may have lost digits.
+        (Some(ImageFormat::Pnm), Some(b'1'..=b'3')) => bytes.last().is_some_and(u8::is_ascii_whitespace),
+        (Some(ImageFormat::Pnm), Some(b'4'..=b'6')) => true,
+        _ => return Err(fail(&"neither PNG, JPEG, WebP, BMP nor PNM (P1 to P6)")),
+    };
+    if !whole {
+        return Err(fail(&format!("the file is cut off after {} bytes", bytes.len())));
+    }
+    reader.decode().map_err(|e| fail(&e))
 }
 
 /// Where the image ends in a JPEG file: after its end-of-image marker. None if there is none.
@@ -117,7 +127,7 @@ fn little_endian(bytes: &[u8], at: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use image::{DynamicImage, ExtendedColorType, ImageBuffer, Luma, LumaA, Rgb, Rgba, codecs::jpeg::JpegEncoder};
+    use image::{ExtendedColorType, ImageBuffer, Luma, LumaA, Rgb, Rgba, codecs::jpeg::JpegEncoder};
 
     use super::*;
 

@@ -12,5 +12,6 @@ mod image_net;
 mod images;
 mod loader;
 mod raf_db;
+mod scenes;
 mod source;
 mod two_crop;
