@@ -44,8 +44,11 @@ fn fetch_through(source: &Source, work: &Path, place: &Path) -> Result<()> {
 
     let kept = folder(work, "kept")?;
     for (file, inside) in source.files {
-        let from = unpacked.join(inside);
-        fs::rename(&from, kept.join(file.name)).with_context(|| format!("{} has no {inside}", file_name(&archive)))?;
+        let (from, to) = (unpacked.join(inside), kept.join(file.name));
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+        }
+        fs::rename(&from, &to).with_context(|| format!("{} has no {inside}", file_name(&archive)))?;
         source.check(file, &kept)?;
     }
     // A folder does not replace one that has something in it: what came meanwhile stays.

