@@ -23,7 +23,7 @@ const COLOURS: [[u8; 3]; 10] = [
 /// A box to be drawn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrawnBox {
-    /// Where, in pixels of the picture; what lies outside is not drawn.
+    /// Where, in pixels of the picture; what lies outside is not drawn, nor the text of a box that does.
     pub bbox: BBox,
     /// The class, which has a colour of its own.
     pub label: u32,
@@ -52,6 +52,13 @@ pub fn draw_boxes(picture: Image, boxes: &[DrawnBox]) -> Image {
         let colour = COLOURS[*label as usize % COLOURS.len()];
         // Saturating, and 0 for what is no number. Far outside is as good as outside, and leaves room for sums.
         let [x1, y1, x2, y2] = bbox.xyxy().map(|edge| (edge.round() as i64).clamp(-(1 << 30), 1 << 30));
+        if x1.max(x2) <= 0
+            || y1.max(y2) <= 0
+            || x1.min(x2) >= picture.width() as i64
+            || y1.min(y2) >= picture.height() as i64
+        {
+            continue;
+        }
         let mut pen = Pen { picture: &mut picture, colour };
         pen.fill([x1, y1, x2, y1 + stroke]);
         pen.fill([x1, y2 - stroke, x2, y2]);
@@ -172,12 +179,14 @@ mod tests {
     #[test]
     fn boxes_outside_and_numbers_that_are_none_draw_nothing_wrong() {
         let blank = Image::new(30, 24, 3, vec![9; 2160]).unwrap();
-        assert_eq!(drawn([40.0, 2.0, 50.0, 7.0], "far"), blank);
-        assert_eq!(drawn([f64::NEG_INFINITY, -20.0, -5.0, -9.0], ""), blank);
+        for outside in
+            [[40.0, 2.0, 50.0, 7.0], [f64::NEG_INFINITY, -20.0, -5.0, -9.0], [2.0, 24.0, 9.0, 30.0], [f64::NAN; 4]]
+        {
+            assert!(drawn(outside, "far") == blank, "{outside:?}");
+        }
         let huge = drawn([f64::MIN, f64::MIN, f64::MAX, f64::MAX], &"x".repeat(1000));
         assert_eq!((huge.width(), huge.height()), (30, 24));
-        let _ = drawn([f64::NAN; 4], "ü?");
-        let _ = drawn([9.0, 9.0, 2.0, 2.0], "inverted");
+        let _ = drawn([9.0, 9.0, 2.0, 2.0], "ü, inverted");
     }
 
     #[test]

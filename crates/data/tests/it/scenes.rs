@@ -69,11 +69,12 @@ proptest! {
                 let mut owners = (0..scene.masks.len()).filter(|&k| scene.masks[k].covers(x, y));
                 let owner = owners.next();
                 prop_assert!(owners.next().is_none(), "two objects at {x}, {y}");
-                // What an object covers by half shows its colour by half. Something nearer may cover less than half of it.
+                // What an object covers by half shows its colour by half, and each nearer one may hide less than half of that.
                 if let Some(owner) = owner {
                     let label = scene.objects[owner].label as usize;
                     let pixel = &scene.image.data()[(y * width + x) * 3..][..3];
-                    prop_assert!(pixel[label] >= 63, "{pixel:?} of class {label} at {x}, {y}");
+                    let least = 255.0 * 0.5f64.powi((scene.masks.len() - owner) as i32) - 1.0;
+                    prop_assert!(f64::from(pixel[label]) >= least, "{pixel:?} of class {label} at {x}, {y}");
                 }
             }
         }
