@@ -36,9 +36,17 @@
 
 mod classifiers;
 mod config;
+#[cfg(feature = "cli")]
+mod data;
 mod error;
+#[cfg(feature = "cli")]
+mod eval;
+#[cfg(feature = "cli")]
+mod images;
 mod loss;
 mod model;
+#[cfg(feature = "cli")]
+mod recipe;
 mod train;
 pub mod weights;
 
@@ -47,7 +55,15 @@ pub use config::{
     ContextGradient, DaFasterConfig, EtaConfig, EtaScales, GlobalConfig, LambdaSchedule, LocalConfig, Modulation,
     ReversalConfig, SwdaConfig, TargetUse,
 };
+#[cfg(feature = "cli")]
+pub use data::{DataConfig, Datasets, Leak, TrainBatches};
 pub use error::{Result, SwdaError};
+#[cfg(feature = "cli")]
+pub use eval::{Measure, Precision, Results, detect};
+#[cfg(feature = "cli")]
+pub use images::{Images as ImagesConfig, Scene};
 pub use loss::{Domain, binary_loss, consistency_loss, global_loss, local_loss};
 pub use model::{Images, StepLosses, Swda};
+#[cfg(feature = "cli")]
+pub use recipe::{Config, EvaluationConfig, Recipe, Start, Task};
 pub use train::{Batch, GroupsConfig, Trained, Training, train};

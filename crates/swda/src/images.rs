@@ -1,0 +1,99 @@
+//! Where images of a domain come from (feature `cli`).
+
+use sconce_data::{Background, CutOutStyle, DetectionDataset, SceneConfig, Scenes, Split, Weather, cut_outs};
+use serde::{Deserialize, Serialize};
+
+use crate::{error::Result, eval::other};
+
+/// Where images of a domain come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Images {
+    /// Scenes composed of the embedded cut-outs, five classes: nothing to download.
+    Scenes {
+        /// How they look.
+        scene: Scene,
+        /// Which cut-outs they show: those that are trained on, or others.
+        split: Split,
+        /// Their number.
+        n: usize,
+        /// What they are drawn from: the domains to train on have seeds of their own, so that nobody sees one scene in both.
+        seed: u64,
+    },
+}
+
+/// How composed scenes look: a domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scene {
+    /// Clipart in clear weather.
+    Clear,
+    /// The same in fog: a white that takes 0.7 to 0.95 of the farthest pixels, and 0.7 of that of the nearest.
+    Fog,
+    /// Emoji in clear weather.
+    Emoji,
+}
+
+impl Scene {
+    fn style(self) -> CutOutStyle {
+        match self {
+            Self::Clear | Self::Fog => CutOutStyle::Clipart,
+            Self::Emoji => CutOutStyle::Emoji,
+        }
+    }
+
+    /// How scenes of it are composed.
+    pub fn config(self) -> SceneConfig {
+        let weather = match self {
+            Self::Clear | Self::Emoji => Weather::Clear,
+            Self::Fog => Weather::Fog { strength: [0.7, 0.95] },
+        };
+        SceneConfig { weather, background: Background::FlatOrGradient, ..SceneConfig::default() }
+    }
+
+    /// Any number of scenes.
+    pub(crate) fn scenes(self, split: Split, seed: u64) -> Result<Scenes> {
+        Scenes::new(self.config(), cut_outs(self.style(), split).map_err(other)?, seed).map_err(other)
+    }
+
+    /// Other scenes for each domain to train on.
+    fn seed(self) -> u64 {
+        match self {
+            Self::Clear => 1,
+            Self::Fog => 2,
+            Self::Emoji => 3,
+        }
+    }
+}
+
+impl Images {
+    /// `n` scenes to train on.
+    pub fn scenes(scene: Scene, n: usize) -> Self {
+        Self::Scenes { scene, split: Split::Train, n, seed: scene.seed() }
+    }
+
+    /// `n` scenes to measure on, of cut-outs that are not trained on. Those in clear weather and in fog are the same ones.
+    pub fn test_scenes(scene: Scene, n: usize) -> Self {
+        Self::Scenes { scene, split: Split::Test, n, seed: 4 }
+    }
+
+    /// Reads the images, or composes them.
+    ///
+    /// # Errors
+    /// If a file cannot be read or says what cannot be.
+    pub fn read(&self) -> Result<DetectionDataset> {
+        match self {
+            Self::Scenes { scene, split, n, seed } => scene.scenes(*split, *seed)?.dataset(*n).map_err(other),
+        }
+    }
+
+    /// The names of the classes.
+    ///
+    /// # Errors
+    /// As [`Images::read`].
+    pub fn classes(&self) -> Result<Vec<String>> {
+        match self {
+            Self::Scenes { scene, split, .. } => Ok(cut_outs(scene.style(), *split).map_err(other)?.classes().to_vec()),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The profile `study`: every row of the paper's ablation, what the method is compared with, and a second shift.
+
+use sconce_detection::FasterRcnnConfig;
+use sconce_engine::{Arm, ClaimSpec, ComparisonSpec, Study};
+
+use super::{
+    config::Config,
+    study::{METRICS, START, arm, notes, three},
+};
+use crate::config::{Modulation, SwdaConfig};
+
+/// Epochs of every arm: fewer than in the profile `small`, so that all end within an hour.
+const EPOCHS: usize = 5;
+
+pub(super) fn study() -> Study<Config> {
+    let with_epochs = |mut config: Config| {
+        config.trainer.epochs = EPOCHS;
+        config
+    };
+    let full = with_epochs(Config::small());
+    let [source, control, swda] = three(&full);
+    let [global, local, both] = parts(&full);
+    let oracle = {
+        let mut config = source.clone();
+        config.data.source = full.data.target.clone();
+        config
+    };
+    let second = Config { start: full.start, ..with_epochs(Config::emoji_to_clipart()) };
+    let [second_source, second_control, second_swda] = three(&second);
+    let row = |arms: &[&str]| arms.iter().map(|&id| id.to_owned()).collect();
+    Study {
+        claims: vec![
+            claim(
+                "SWDA beats a detector that sees the source alone, clear → fog",
+                "34.3 against 20.3 mAP",
+                ("source", "swda"),
+            ),
+            claim(
+                "… and one that shares batch statistics with the target",
+                "34.3 against 20.3 mAP",
+                ("control", "swda"),
+            ),
+            claim("SWDA beats BDC-Faster", "34.3 against 27.5 mAP", ("bdc", "swda")),
+            claim("SWDA beats DA-Faster", "34.3 against 27.6 mAP", ("da-faster", "swda")),
+            claim(
+                "SWDA beats the source alone, emoji → clipart",
+                "38.1 against 27.8 mAP",
+                ("emoji-source", "emoji-swda"),
+            ),
+        ],
+        comparisons: vec![
+            ComparisonSpec {
+                title: "Clear → fog: each part, and what it is compared with".into(),
+                arms: row(&["source", "control", "bdc", "da-faster", "g", "l", "g-l", "swda", "oracle"]),
+                metrics: METRICS.map(Into::into).into(),
+                curves: vec!["test_ap50".into(), "train_global_accuracy".into(), "train_local_accuracy".into()],
+            },
+            ComparisonSpec {
+                title: "Emoji → clipart".into(),
+                arms: row(&["emoji-source", "emoji-control", "emoji-swda"]),
+                metrics: METRICS.map(Into::into).into(),
+                curves: vec!["test_ap50".into()],
+            },
+        ],
+        seeds: 3,
+        notes: {
+            let mut notes = notes();
+            notes.push(format!(
+                "{EPOCHS} epochs for every arm, where the profile small has {}.",
+                Config::small().trainer.epochs
+            ));
+            notes
+        },
+        arms: vec![
+            Arm::new(START, "classifier of single objects", Config::classifier()),
+            arm("source", "source only", source),
+            arm("control", "target for batch statistics", control),
+            arm("bdc", "BDC-Faster", bdc_faster(&full)),
+            arm("da-faster", "DA-Faster", da_faster(&full)),
+            arm("g", "G", global),
+            arm("l", "L", local),
+            arm("g-l", "G + L", both),
+            arm("swda", "G + L + CTX: SWDA", swda),
+            arm("oracle", "oracle: labels of the target", oracle),
+            arm("emoji-source", "emoji → clipart: source only", second_source),
+            arm("emoji-control", "emoji → clipart: target for batch statistics", second_control),
+            arm("emoji-swda", "emoji → clipart: SWDA", second_swda),
+        ],
+    }
+}
+
+fn claim(text: &str, paper: &str, (baseline, ours): (&str, &str)) -> ClaimSpec {
+    ClaimSpec {
+        claim: text.into(),
+        paper: paper.into(),
+        source: "§4, tables 1 and 3".into(),
+        baseline: baseline.into(),
+        ours: ours.into(),
+        metric: "ap50".into(),
+        higher_is_better: true,
+        scaled: true,
+    }
+}
+
+/// Global alignment, local alignment, and both, without context vectors.
+fn parts(full: &Config) -> [Config; 3] {
+    let both = full.swda.clone().without_context();
+    let with = |swda| Config { swda, ..full.clone() };
+    [with(SwdaConfig { local: None, ..both.clone() }), with(SwdaConfig { global: None, ..both.clone() }), with(both)]
+}
+
+/// An ordinary classifier of images, everything else as in `full`.
+fn bdc_faster(full: &Config) -> Config {
+    let mut config = Config { swda: SwdaConfig { local: None, ..full.swda.clone().without_context() }, ..full.clone() };
+    if let Some(global) = &mut config.swda.global {
+        global.modulation = Modulation::Focal { gamma: 0.0 };
+    }
+    config
+}
+
+/// DA-Faster with classifiers of the detector's size, and its own strength of the reversal.
+fn da_faster(full: &Config) -> Config {
+    let detector: FasterRcnnConfig = full.swda.detector.clone();
+    let mut swda = SwdaConfig { target: full.swda.target, ..SwdaConfig::da_faster(detector) };
+    if let Some(da_faster) = &mut swda.da_faster {
+        (da_faster.image_channels, da_faster.instance_channels, da_faster.proposals) = (64, 64, 32);
+    }
+    Config { swda, ..full.clone() }
+}
