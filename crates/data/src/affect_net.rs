@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader},
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use crate::{
     DataError, ImageDataset, ListedImage, Result, Split,
     face_box::{FaceBox, FaceBoxes},
-    line::{Line, quoted},
     listed::{check_files, not_empty},
     rows::{Row, Rows},
 };
@@ -175,7 +174,7 @@ pub fn parse_affect_net(input: impl BufRead, origin: &Path, config: &AffectNetCo
             row.check_header(&COLUMNS)?;
             continue;
         }
-        let name = path_below(row.line, row.text(0)?)?;
+        let name = row.line.path_below(row.text(0)?)?;
         if let Some(label) = counts.count(expression(&row)?, config.classes) {
             samples.push(ListedImage { name: name.to_owned(), label, line: row.line.number });
             if let Some(faces) = &mut faces {
@@ -221,16 +220,4 @@ fn face(row: &Row<'_>) -> Result<FaceBox> {
         width: row.number(width, pixels(width))?,
         height: row.number(height, pixels(height))?,
     })
-}
-
-/// A path that stays below the folder that it is joined to.
-fn path_below<'n>(line: Line<'_>, path: &'n str) -> Result<&'n str> {
-    if path.is_empty() {
-        return Err(line.fail("an empty image name", "the path of an image"));
-    }
-    let stays = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
-    if !stays || path.contains(['\\', '\0']) {
-        return Err(line.fail(quoted(path), "a path below the folder of the images"));
-    }
-    Ok(path)
 }

@@ -55,7 +55,7 @@ pub enum DataError {
         /// What would be right.
         expected: String,
     },
-    /// A record of a binary file is wrong.
+    /// A record of a binary file, or of a list in a JSON file, is wrong.
     #[error("{path}: record {record} is {found}, expected {expected}", path = path.display())]
     Record {
         /// The file.

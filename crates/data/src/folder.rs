@@ -51,7 +51,7 @@ fn walk(root: &Path, folder: &str) -> Result<Vec<(String, Vec<String>)>> {
 }
 
 /// The names of the folders and of the files in `folder`, in no order.
-fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
+pub(crate) fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
         let entry = entry.map_err(DataError::io(folder))?;

@@ -1,10 +1,13 @@
 //! Images of 8-bit pixels, and their files.
 
 mod decode;
+mod gray16;
+mod size;
 
 pub(crate) use decode::decode_rgba;
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
 
+pub(crate) use self::{gray16::decode_gray16, size::read_size};
 use crate::{DataError, Result};
 
 /// An image of 8-bit pixels, grey (1 channel) or RGB (3 channels), rows from the top, channels interleaved: (H, W, C).

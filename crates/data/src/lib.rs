@@ -10,6 +10,8 @@
 //!   ([`PixelTransform`]), then those of values in [0, 1] ([`FloatTransform`]), then normalisation and erasing.
 //! - [`DetectionDataset`] is a list of images with the objects on them; [`DetectionSource`] gives them through a
 //!   [`DetectionPipeline`], whose transforms take the boxes along. [`draw_boxes`] shows them.
+//! - Detection datasets are read in their layouts: [`read_voc`] for that of Pascal VOC, in which most sets for domain adaptation
+//!   come; [`read_cityscapes`] for the original with its foggy twins; [`read_coco`].
 //! - [`Scenes`] composes images of [`CutOuts`], with exact boxes and masks, in any number; `cut_outs` has some inside the binary,
 //!   with the feature `embedded`.
 //! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file. Lists of others, with
@@ -95,6 +97,13 @@ pub use affect_net::{
 pub use cifar::{CIFAR10_CLASSES, parse_cifar10, parse_cifar100, read_cifar10, read_cifar100};
 pub use contact_sheet::ContactSheet;
 pub use dataset::ImageDataset;
+pub use detection::{
+    CITYSCAPES_CLASSES, CityscapesConfig, CityscapesGroups, CityscapesImages, CityscapesInstance, CityscapesInstances,
+    CityscapesSplit, CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoImage, CocoInstances, DetectionCounts,
+    Difficult, EmptyImages, FogDensity, ImageCounts, ObjectCounts, OnInvalid, OtherClasses, VOC_CLASSES, VocAnnotation,
+    VocConfig, VocCoordinates, VocListed, VocObject, VocPart, VocPresence, WATERCOLOR_CLASSES,
+    parse_cityscapes_instances, parse_coco, parse_voc_list, parse_voc_xml, read_cityscapes, read_coco, read_voc,
+};
 pub use detection::{
     DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSample, DetectionSource, DetectionTransform,
     DetectorInput, FixedSizeCrop, ObjectMask, RandomIouCrop, ResizeSides, ScaleJitter,

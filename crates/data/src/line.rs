@@ -1,6 +1,6 @@
 //! What is wrong with a line of a text file.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use crate::{DataError, Result};
 
@@ -45,6 +45,23 @@ impl Line<'_> {
             _ => Ok(name),
         }
     }
+
+    /// The path of an image that stays below the folder that it is joined to.
+    pub(crate) fn path_below<'n>(&self, path: &'n str) -> Result<&'n str> {
+        if path.is_empty() {
+            return Err(self.fail("an empty image name", "the path of an image"));
+        }
+        if !stays_below(path) {
+            return Err(self.fail(quoted(path), "a path below the folder of the images"));
+        }
+        Ok(path)
+    }
+}
+
+/// Whether `path` stays below the folder that it is joined to, and means the same on every system.
+pub(crate) fn stays_below(path: &str) -> bool {
+    let is_relative = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    is_relative && !path.is_empty() && !path.contains(['\\', '\0'])
 }
 
 /// `text` in backticks, cut off where it is long: a line may be the whole of a broken file.

@@ -87,7 +87,7 @@ fn jpeg_end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Where the image ends in a PNG file: after its `IEND` chunk. None if there is none.
-fn png_end(bytes: &[u8]) -> Option<usize> {
+pub(super) fn png_end(bytes: &[u8]) -> Option<usize> {
     let mut at: usize = 8; // after the signature
     loop {
         let header: [u8; 8] = bytes.get(at..at.checked_add(8)?)?.try_into().ok()?;

@@ -4,6 +4,8 @@
 mod affect_net;
 mod arbitrary;
 mod cifar;
+mod cityscapes;
+mod coco;
 mod detection;
 #[cfg(feature = "embedded")]
 mod emoji;
@@ -15,3 +17,4 @@ mod raf_db;
 mod scenes;
 mod source;
 mod two_crop;
+mod voc;
