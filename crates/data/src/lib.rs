@@ -6,6 +6,8 @@
 //! - Faces with expressions are read in the layouts that their authors publish: [`read_raf_db`]; [`read_fer_plus`] and
 //!   [`read_fer_plus_folders`], with a policy that makes one label of ten votes; [`read_affect_net`]. What a reader drops, it
 //!   counts; what it cannot use, it names by file and line.
+//! - [`DetectionDataset`] is a list of images with objects: [`read_voc`] for the layout of Pascal VOC, in which most sets for
+//!   domain adaptation come, [`read_cityscapes`] for the original with its foggy twins, [`read_coco`].
 //! - [`Pipeline`] turns an [`Image`] of 8-bit pixels into a [`FloatImage`], with torchvision's transforms: those of pixels
 //!   ([`PixelTransform`]), then those of values in [0, 1] ([`FloatTransform`]), then normalisation and erasing.
 //! - [`DetectionDataset`] is a list of images with the objects on them; [`DetectionSource`] gives them through a

@@ -5,8 +5,8 @@ use std::path::Path;
 use proptest::{collection::vec, prelude::*, sample::select};
 use sconce_data::{
     AffectNetClasses, AffectNetConfig, AffectNetCrop, FerPlusConfig, FerPlusLabel, FerPlusSplit, ImageDataset,
-    NoisyLabels, Split, Ties, idx, parse_affect_net, parse_cifar10, parse_cifar100, parse_fer_plus,
-    parse_fer_plus_labels, parse_raf_db,
+    NoisyLabels, Split, Ties, idx, parse_affect_net, parse_cifar10, parse_cifar100, parse_cityscapes_instances,
+    parse_coco, parse_fer_plus, parse_fer_plus_labels, parse_raf_db, parse_voc_list, parse_voc_xml,
 };
 
 /// Bytes that begin as real files do more often than by chance.
@@ -32,6 +32,19 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         b"0,0,0,0,0,0,0,0,0,10\n",
         b"fer0.png,\"(0, 0, 48, 48)\",",
         b"1/a.jpg,0,0,4,4,1;2,7,0,0\n",
+        b"<annotation>",
+        b"<object><name>dog</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></object>",
+        b"<object><bndbox><xmin>1e999</xmin>",
+        b"<size><width>4</width><height>3</height></size>",
+        b"<!-- ",
+        b"<![CDATA[",
+        b"&#x110000;",
+        b"&amp;",
+        b"</annotation>",
+        b"{\"images\":[{\"id\":1,\"file_name\":\"a\",\"height\":3,\"width\":4}],",
+        b"\"annotations\":[{\"id\":1,\"image_id\":1,\"category_id\":1,\"bbox\":[0,0,1e308,-1]}],",
+        b"\"categories\":[{\"id\":1,\"name\":\"x\"}]}",
+        b"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR\0\0\0\x01\0\0\0\x01\x10\0\0\0\0",
         b"\0\0\x08\x03",
         b"\0\0\x08\x01\0\0\0\x02\x01\0",
         b"\x1F\x8B\x08\0\0\0\0\0",
@@ -66,6 +79,10 @@ proptest! {
             let config = AffectNetConfig { classes: AffectNetClasses::Seven, crop, ..AffectNetConfig::default() };
             let _ = parse_affect_net(&bytes[..], path, &config);
         }
+        let _ = parse_voc_xml(&text, path);
+        let _ = parse_voc_list(&text, path);
+        let _ = parse_coco(&bytes, path);
+        let _ = parse_cityscapes_instances(&bytes, path);
         let _ = idx::parse_images(&bytes, path);
         let _ = idx::parse_labels(&bytes, path);
         // As they are, and as the heads of records.

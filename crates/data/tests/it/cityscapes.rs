@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use sconce_core::geometry::Object;
 use sconce_data::{
     CITYSCAPES_CLASSES, CityscapesConfig, CityscapesGroups, CityscapesImages, CityscapesSplit, DataError,
-    DetectionDataset, EmptyImages, FogDensity, Image, OnInvalid, parse_cityscapes_instances, read_cityscapes,
+    DetectionDataset, EmptyImages, FogDensity, Image, OnInvalid, VocAnnotation, VocConfig, parse_cityscapes_instances,
+    read_cityscapes, read_voc,
 };
 
 /// The size of the map, (height, width).
@@ -99,6 +101,30 @@ fn objects_are_instances_of_the_classes() {
         assert_eq!(found(&dataset), [&groups(is_crowd)[..], &instances].concat());
         assert_eq!((counts.objects.kept, counts.objects.crowds), (33, 0));
     }
+}
+
+#[test]
+fn a_conversion_to_vocs_layout_is_the_same_dataset() {
+    let root = tree();
+    let (original, _) = read_cityscapes(root.path(), &config()).unwrap();
+    let converted = root.path().join("VOC2007");
+    for sample in original.samples() {
+        let id = sample.name.rsplit('/').next().unwrap().strip_suffix(".png").unwrap();
+        let xml = VocAnnotation::of_sample(sample, original.classes()).unwrap().to_xml();
+        write(&converted, &format!("Annotations/source_{id}.xml"), xml.as_bytes());
+        write(&converted, &format!("JPEGImages/source_{id}.jpg"), &image(SIZE));
+    }
+    let ids = [FRAMES[2], FRAMES[1], FRAMES[0]].map(|frame| frame.split_once('/').unwrap().1);
+    let list: String = ids.iter().map(|id| format!("source_{id}_leftImg8bit\n")).collect();
+    write(&converted, "ImageSets/Main/trainval.txt", list.as_bytes());
+    let (read, counts) = read_voc(root.path(), &VocConfig::cityscapes("trainval")).unwrap();
+    assert_eq!((read.classes(), counts.objects.clamped, read.len()), (original.classes(), 0, 3));
+    for i in 0..3 {
+        let (found, expected) = (&read.sample(i).objects, &original.sample(i).objects);
+        let places = |objects: &[Object]| objects.iter().map(|o| (o.label, o.bbox)).collect::<Vec<_>>();
+        assert_eq!(places(found), places(expected));
+    }
+    assert!(matches!(VocAnnotation::of_sample(original.sample(0), &[]), Err(DataError::Label { found: 4, .. })));
 }
 
 #[test]

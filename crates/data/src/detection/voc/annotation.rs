@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 
 use quick_xml::escape::escape;
+use sconce_core::geometry::Object;
+
+use crate::{DataError, DetectionSample, Result};
 
 /// What a file of Pascal VOC's, or of the many tools that write its format, says of one image.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +34,30 @@ pub struct VocObject {
 }
 
 impl VocAnnotation {
+    /// What is known of `sample`, with columns that count from 1, as [`super::read_voc`] expects them: to convert another
+    /// dataset. `classes` are its dataset's. Crowds and areas have no place in VOC's format.
+    ///
+    /// # Errors
+    /// [`DataError::Label`] for a label that no class has.
+    pub fn of_sample(sample: &DetectionSample, classes: &[String]) -> Result<Self> {
+        let object = |object: &Object| {
+            let [x1, y1, x2, y2] = object.bbox.xyxy();
+            let (record, found) = (sample.name.clone(), object.label);
+            let name = classes.get(found as usize);
+            Ok(VocObject {
+                name: name.cloned().ok_or(DataError::Label { record, found, classes: classes.len() })?,
+                // Both ends are in the box: the last column is one less than its right edge, and counted from 1.
+                bndbox: [x1 + 1.0, y1 + 1.0, x2, y2],
+                is_difficult: object.is_difficult,
+                is_truncated: false,
+                pose: None,
+            })
+        };
+        let filename = sample.name.rsplit('/').next().map(str::to_owned);
+        let objects = sample.objects.iter().map(object).collect::<Result<_>>()?;
+        Ok(Self { filename, size: Some(sample.size), objects })
+    }
+
     /// The text of the file, which [`super::parse_voc_xml`] reads back.
     pub fn to_xml(&self) -> String {
         let mut xml = String::from("<annotation>\n");
