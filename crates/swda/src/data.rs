@@ -1,7 +1,11 @@
 //! Images of both domains, and how they become batches (feature `cli`).
 
+use std::collections::BTreeMap;
+
 use sconce_core::{Batches, Communicator, Device, Paired, Position, Rounds};
-use sconce_data::{DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSource, Loader, LoaderConfig};
+use sconce_data::{
+    DetectionBatch, DetectionCounts, DetectionDataset, DetectionPipeline, DetectionSource, Loader, LoaderConfig,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -68,6 +72,8 @@ pub struct Datasets {
     pub test: DetectionDataset,
     /// Measured on, of the source.
     pub source_test: Option<DetectionDataset>,
+    /// What the readers of each kept and left out.
+    pub counts: BTreeMap<&'static str, DetectionCounts>,
 }
 
 impl DataConfig {
@@ -95,7 +101,13 @@ impl DataConfig {
     /// # Errors
     /// If a dataset cannot be read, or two of them have other classes.
     pub fn read(&self, seed: u64) -> Result<Datasets> {
-        let source = self.source.read()?;
+        let mut counts = BTreeMap::new();
+        let mut read = |name: &'static str, images: &Images| -> Result<DetectionDataset> {
+            let (dataset, of_reader) = images.read()?;
+            counts.extend(of_reader.map(|of_reader| (name, of_reader)));
+            Ok(dataset)
+        };
+        let source = read("source", &self.source)?;
         let (source, validation) = match self.validation {
             0.0 => (source, None),
             share => {
@@ -103,7 +115,7 @@ impl DataConfig {
                 (rest, Some(cut))
             }
         };
-        let labelled = self.target.read()?;
+        let labelled = read("target", &self.target)?;
         let target = match self.leak {
             Leak::None => labelled.without_objects(),
             Leak::DropEmpty => {
@@ -112,12 +124,12 @@ impl DataConfig {
                 labelled.subset(&kept).map_err(other)?.without_objects()
             }
         };
-        let test = self.test.read()?;
-        let source_test = self.source_test.as_ref().map(Images::read).transpose()?;
+        let test = read("test", &self.test)?;
+        let source_test = self.source_test.as_ref().map(|images| read("source_test", images)).transpose()?;
         for dataset in [Some(&test), source_test.as_ref()].into_iter().flatten() {
             check_classes(dataset, source.classes())?;
         }
-        Ok(Datasets { source, validation, target, test, source_test })
+        Ok(Datasets { source, validation, target, test, source_test, counts })
     }
 
     /// Batches to train on; without images of the target where nothing is done with them. The same for the same seed.

@@ -1,6 +1,11 @@
 //! Where images of a domain come from (feature `cli`).
 
-use sconce_data::{Background, CutOutStyle, DetectionDataset, SceneConfig, Scenes, Split, Weather, cut_outs};
+use std::path::PathBuf;
+
+use sconce_data::{
+    Background, CityscapesConfig, CutOutStyle, DetectionCounts, DetectionDataset, SceneConfig, Scenes, Split,
+    VocConfig, Weather, cut_outs, read_cityscapes, read_voc,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::Result, eval::other};
@@ -19,6 +24,20 @@ pub enum Images {
         n: usize,
         /// What they are drawn from: the domains to train on have seeds of their own, so that nobody sees one scene in both.
         seed: u64,
+    },
+    /// A dataset in Pascal VOC's layout: VOC itself, Clipart1k, Watercolor2k, Sim10k, converted Cityscapes, your own.
+    Voc {
+        /// Its folder.
+        root: PathBuf,
+        /// Which lists, which classes, and what becomes of the rest.
+        config: VocConfig,
+    },
+    /// Cityscapes or Foggy Cityscapes in the layout in which they are published: boxes are made from the maps of instances.
+    Cityscapes {
+        /// Its folder.
+        root: PathBuf,
+        /// Which part, in which weather, which classes.
+        config: CityscapesConfig,
     },
 }
 
@@ -77,22 +96,29 @@ impl Images {
         Self::Scenes { scene, split: Split::Test, n, seed: 4 }
     }
 
-    /// Reads the images, or composes them.
+    /// Reads the images, or composes them; with what the reader kept and left out, where there is one.
     ///
     /// # Errors
     /// If a file cannot be read or says what cannot be.
-    pub fn read(&self) -> Result<DetectionDataset> {
+    pub fn read(&self) -> Result<(DetectionDataset, Option<DetectionCounts>)> {
+        let counted = |(dataset, counts)| (dataset, Some(counts));
         match self {
-            Self::Scenes { scene, split, n, seed } => scene.scenes(*split, *seed)?.dataset(*n).map_err(other),
+            Self::Scenes { scene, split, n, seed } => {
+                Ok((scene.scenes(*split, *seed)?.dataset(*n).map_err(other)?, None))
+            }
+            Self::Voc { root, config } => read_voc(root, config).map(counted).map_err(other),
+            Self::Cityscapes { root, config } => read_cityscapes(root, config).map(counted).map_err(other),
         }
     }
 
     /// The names of the classes.
     ///
     /// # Errors
-    /// As [`Images::read`].
+    /// None with the embedded cut-outs.
     pub fn classes(&self) -> Result<Vec<String>> {
         match self {
+            Self::Voc { config, .. } => Ok(config.classes.clone()),
+            Self::Cityscapes { config, .. } => Ok(config.classes.clone()),
             Self::Scenes { scene, split, .. } => Ok(cut_outs(scene.style(), *split).map_err(other)?.classes().to_vec()),
         }
     }

@@ -46,7 +46,7 @@ fn train(config: &FakeConfig, run: &mut Run) -> anyhow::Result<()> {
     if config.arm == "start" {
         leave_weights(run)?;
     }
-    let start = run.init_from().map_or(0.0, |path| read_weight(path));
+    let start = run.init_from().map_or(0.0, read_weight);
     let accuracy = config.gain + run.seed() as f64 + start;
     for epoch in 1..=3 {
         let values = Metrics::from([("accuracy".to_owned(), accuracy * epoch as f64 / 3.0)]);

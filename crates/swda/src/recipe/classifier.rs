@@ -138,7 +138,6 @@ fn measure(config: &Config, model: &Classifier, test: &ImageDataset, device: &De
 fn crops(config: &Config, split: Split, n: usize) -> anyhow::Result<ImageDataset> {
     match &config.data.source {
         Images::Scenes { scene, seed, .. } => Ok(scene.scenes(split, *seed)?.crops(n, SIDE).map_err(other)?),
-        #[expect(unreachable_patterns, reason = "scenes are the first kind of images")]
         other => {
             let expected = "scenes: other images have no single objects";
             Err(SwdaError::config("data.source", format!("{other:?}"), expected).into())

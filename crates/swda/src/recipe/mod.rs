@@ -4,6 +4,7 @@ mod ablations;
 mod classifier;
 mod config;
 mod outcome;
+mod papers;
 mod pictures;
 mod predict;
 mod presets;
@@ -17,7 +18,7 @@ use std::{
 
 use sconce_core::{DType, Device, Params};
 use sconce_engine::{
-    Checkpoint, ClassNames, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Run, Study, Weights,
+    Checkpoint, ClassNames, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Run, RunFile, Study, Weights,
     dist::on_root,
 };
 
@@ -41,11 +42,11 @@ impl sconce_engine::Recipe for Recipe {
     type Config = Config;
 
     fn presets() -> Vec<Preset<Config>> {
-        presets::presets()
+        presets::presets().into_iter().chain(papers::presets()).collect()
     }
 
     fn study(profile: Profile) -> Option<Study<Config>> {
-        study::study(profile)
+        Some(study::study(profile))
     }
 
     fn validate(config: &Config, initial: InitialWeights<'_>) -> anyhow::Result<()> {
@@ -73,13 +74,13 @@ impl sconce_engine::Recipe for Recipe {
             return classifier::eval(config, weights, device);
         }
         let model = load(&config.swda, weights, device)?;
-        let test = config.data.test.read()?;
+        let (test, _) = config.data.test.read()?;
         if let Weights::Checkpoint(path) = weights {
             check_classes(&test, &ClassNames::of(&Checkpoint::open(path)?)?)?;
         }
         let mut evaluation = outcome::details(config, &model, &test, device)?;
         if let Some(source) = &config.data.source_test {
-            let of_source = outcome::details(config, &model, &source.read()?, device)?;
+            let of_source = outcome::details(config, &model, &source.read()?.0, device)?;
             evaluation.insert("source".to_owned(), serde_json::to_value(of_source)?);
         }
         Ok(evaluation)
@@ -102,6 +103,10 @@ impl sconce_engine::Recipe for Recipe {
 fn detector(config: &Config, run: &mut Run) -> anyhow::Result<()> {
     let data = config.data.read(run.seed())?;
     check_n_classes(&config.swda, &data)?;
+    if run.is_root() && !run.is_resuming() && !data.counts.is_empty() {
+        let counts = serde_json::to_vec_pretty(&data.counts)?;
+        sconce_core::files::write_atomic(&run.file(RunFile::Data), &counts)?;
+    }
     let (device, ranks) = (run.device().clone(), run.communicator().clone());
     let uses_target = config.swda.target != TargetUse::None;
     let mut batches = config.data.train_batches(&data, uses_target, (run.seed(), &device), &*ranks)?;

@@ -126,6 +126,7 @@ impl Config {
         config.data.test = Images::test_scenes(Scene::Fog, 24);
         config.data.source_test = Some(Images::test_scenes(Scene::Clear, 24));
         config.trainer.epochs = 2;
+        config.trainer.log_every = 5;
         config.evaluation.every = 1;
         config
     }

@@ -2,22 +2,22 @@
 
 use sconce_engine::{Arm, ClaimSpec, ComparisonSpec, Profile, Study};
 
-use super::{ablations, config::Config};
+use super::{ablations, config::Config, papers};
 use crate::config::{SwdaConfig, TargetUse};
 
 /// The arms and claims of a profile.
-pub(super) fn study(profile: Profile) -> Option<Study<Config>> {
-    Some(match profile {
+pub(super) fn study(profile: Profile) -> Study<Config> {
+    match profile {
         Profile::Smoke => headline(Config::smoke(), &smoke_classifier(), 2),
         Profile::Small => headline(Config::small(), &Config::classifier(), 3),
         Profile::Study => ablations::study(),
-        Profile::Paper => return None,
-    })
+        Profile::Paper => papers::study(),
+    }
 }
 
 fn smoke_classifier() -> Config {
     let mut config = Config::classifier();
-    config.trainer.epochs = 2;
+    config.trainer.epochs = 1;
     config
 }
 
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn every_claim_and_comparison_names_arms_of_the_study() {
-        for profile in [Profile::Smoke, Profile::Small, Profile::Study] {
-            let study = study(profile).unwrap();
+        for profile in [Profile::Smoke, Profile::Small, Profile::Study, Profile::Paper] {
+            let study = study(profile);
             study.validate().unwrap();
             for arm in &study.arms {
                 arm.config.validate().unwrap_or_else(|e| panic!("{}: {e}", arm.id));
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_arms_of_the_headline_differ_in_what_is_done_with_the_target_alone() {
-        let study = study(Profile::Small).unwrap();
+        let study = study(Profile::Small);
         let [_, source, control, swda] = &study.arms[..] else { panic!("four arms") };
         for arm in [source, control] {
             assert_eq!(Config { swda: swda.config.swda.clone(), ..arm.config.clone() }, swda.config);

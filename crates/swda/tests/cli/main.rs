@@ -1,6 +1,7 @@
 //! The binary `swda`, as its users run it.
 
 mod failures;
+mod papers;
 mod predictions;
 mod resume;
 
