@@ -33,7 +33,7 @@ fn tree(root: &Path, folder: &str, lists: &[&str], n: usize) {
     }
 }
 
-/// What makes a recipe small: one image scale of 64 pixels, a narrow network, few proposals.
+/// What makes a recipe small: images of 144 pixels, of which the classifier of images leaves two positions a side, a narrow network, few proposals.
 const SMALL: [&str; 16] = [
     "--set",
     "swda.detector.backbone.network.width=0.0625",
@@ -48,9 +48,9 @@ const SMALL: [&str; 16] = [
     "--set",
     "start=random",
     "--set",
-    "data.train.transforms=[{name=\"rgb\"},{name=\"horizontal-flip\"},{name=\"resize-sides\",shorter=64}]",
+    "data.train.transforms=[{name=\"rgb\"},{name=\"horizontal-flip\"},{name=\"resize-sides\",shorter=144}]",
     "--set",
-    "data.eval.transforms=[{name=\"rgb\"},{name=\"resize-sides\",shorter=64}]",
+    "data.eval.transforms=[{name=\"rgb\"},{name=\"resize-sides\",shorter=144}]",
 ];
 
 #[test]
@@ -78,10 +78,9 @@ fn voc_to_clipart_and_to_watercolor() {
 #[test]
 fn a_recipe_without_its_data_or_its_start_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("run");
     let run = |preset: &str, more: &[&str]| {
         let mut command = swda(&["train", "--preset", preset, "--out"]);
-        command.arg(&out).args(more).current_dir(folder.path());
+        command.arg(folder.path().join(preset)).args(more).current_dir(folder.path());
         command
     };
     fails_with(&mut run("paper-clipart", &[]), &["--init-from"]);
