@@ -7,9 +7,8 @@ use std::{
 };
 
 use sconce_core::Rng;
-use sha2::{Digest as _, Sha256};
 
-use crate::{DataError, Image, Result, face_box::FaceBoxes};
+use crate::{DataError, Image, Result, content_hash::ContentHash, face_box::FaceBoxes};
 
 /// A list of images with a label and a name each. A clone or a subset shares the images.
 #[derive(Clone, Debug)]
@@ -247,33 +246,26 @@ impl ImageDataset {
     /// # Errors
     /// [`DataError::Io`] if the size of a file cannot be read.
     pub fn content_hash(&self) -> Result<String> {
-        let mut hash = Sha256::new();
-        let mut field = |bytes: &[u8]| {
-            // With its length in front, no field can run into the next.
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        field(&(self.classes.len() as u64).to_le_bytes());
-        self.classes.iter().for_each(|class| field(class.as_bytes()));
+        let mut hash = ContentHash::new(&self.classes);
         for (&row, label) in self.rows.iter().zip(self.labels.iter()) {
-            field(&label.to_le_bytes());
+            hash.field(&label.to_le_bytes());
             match &self.store.pixels {
                 Pixels::Memory(images) => {
                     let image = &images[row];
                     let shape = [image.height(), image.width(), image.channels()];
-                    shape.iter().for_each(|&n| field(&(n as u64).to_le_bytes()));
-                    field(image.data());
+                    shape.iter().for_each(|&n| hash.field(&(n as u64).to_le_bytes()));
+                    hash.field(image.data());
                 }
                 Pixels::Files { root, faces } => {
                     let path = root.join(&self.store.names[row]);
                     let size = fs::metadata(&path).map_err(DataError::io(&path))?.len();
-                    field(self.store.names[row].as_bytes());
-                    field(&size.to_le_bytes());
-                    faces.iter().flat_map(|faces| faces.sides(row)).for_each(|side| field(&side.to_le_bytes()));
+                    hash.field(self.store.names[row].as_bytes());
+                    hash.field(&size.to_le_bytes());
+                    faces.iter().flat_map(|faces| faces.sides(row)).for_each(|side| hash.field(&side.to_le_bytes()));
                 }
             }
         }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hash.finish())
     }
 }
 

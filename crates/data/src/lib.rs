@@ -62,6 +62,7 @@
 mod affect_net;
 mod cifar;
 mod contact_sheet;
+mod content_hash;
 mod dataset;
 mod detection;
 mod drawing;

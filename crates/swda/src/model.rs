@@ -121,7 +121,7 @@ impl Swda {
                 self.alignment(pass, &classified, part, (lambda, &detected), (&mut terms, rng))?;
             }
         }
-        terms.finish(&mut losses)?;
+        terms.finish(&mut losses);
         let eta = match self.config.eta.scales {
             EtaScales::Losses => self.config.eta.value,
             EtaScales::Reversal => 1.0,
@@ -341,9 +341,8 @@ impl Terms {
         Ok(())
     }
 
-    fn finish(self, losses: &mut StepLosses) -> Result<()> {
+    fn finish(self, losses: &mut StepLosses) {
         losses.domain = self.losses;
         losses.accuracies = self.counts.into_iter().map(|(name, sum, domains)| (name, sum / domains)).collect();
-        Ok(())
     }
 }

@@ -6,9 +6,8 @@ use std::{
 };
 
 use sconce_core::{Rng, geometry::Object};
-use sha2::{Digest as _, Sha256};
 
-use crate::{DataError, Image, Result};
+use crate::{DataError, Image, Result, content_hash::ContentHash};
 
 /// An image with what is on it, for a [`DetectionDataset`].
 #[derive(Clone, Debug, PartialEq)]
@@ -190,22 +189,15 @@ impl DetectionDataset {
     /// The SHA-256 of the content, in hexadecimal: the class names, then each sample's name, size and objects, and the pixels
     /// of those in memory. Those in files are not read: that would take as long as an epoch.
     pub fn content_hash(&self) -> String {
-        let mut hash = Sha256::new();
-        let mut field = |bytes: &[u8]| {
-            // With its length in front, no field can run into the next.
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        field(&(self.classes.len() as u64).to_le_bytes());
-        self.classes.iter().for_each(|class| field(class.as_bytes()));
+        let mut hash = ContentHash::new(&self.classes);
         for (i, sample) in self.samples.iter().enumerate() {
-            field(sample.name.as_bytes());
-            field(format!("{:?} {:?}", sample.size, sample.objects).as_bytes());
+            hash.field(sample.name.as_bytes());
+            hash.field(format!("{:?} {:?}", sample.size, sample.objects).as_bytes());
             if let Pixels::Memory(images) = &self.pixels {
-                field(images[i].data());
+                hash.field(images[i].data());
             }
         }
-        format!("{:x}", hash.finalize())
+        hash.finish()
     }
 }
 

@@ -1,11 +1,11 @@
 //! The profile `study`: every row of the paper's ablation, what the method is compared with, and a second shift.
 
 use sconce_detection::FasterRcnnConfig;
-use sconce_engine::{Arm, ClaimSpec, ComparisonSpec, Study};
+use sconce_engine::{Arm, ComparisonSpec, Study};
 
 use super::{
     config::Config,
-    study::{METRICS, START, arm, notes, three},
+    study::{METRICS, START, arm, claim, notes, three},
 };
 use crate::config::{Modulation, SwdaConfig};
 
@@ -27,6 +27,7 @@ pub(super) fn study() -> Study<Config> {
     };
     let second = Config { start: full.start, ..with_epochs(Config::emoji_to_clipart()) };
     let [second_source, second_control, second_swda] = three(&second);
+    let claim = |text, paper, arms| claim(text, (paper, "§4, tables 1 and 3"), arms);
     let row = |arms: &[&str]| arms.iter().map(|&id| id.to_owned()).collect();
     Study {
         claims: vec![
@@ -86,19 +87,6 @@ pub(super) fn study() -> Study<Config> {
             arm("emoji-control", "emoji → clipart: target for batch statistics", second_control),
             arm("emoji-swda", "emoji → clipart: SWDA", second_swda),
         ],
-    }
-}
-
-fn claim(text: &str, paper: &str, (baseline, ours): (&str, &str)) -> ClaimSpec {
-    ClaimSpec {
-        claim: text.into(),
-        paper: paper.into(),
-        source: "§4, tables 1 and 3".into(),
-        baseline: baseline.into(),
-        ours: ours.into(),
-        metric: "ap50".into(),
-        higher_is_better: true,
-        scaled: true,
     }
 }
 

@@ -5,16 +5,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use sconce_backbones::{ResNet, Vgg};
 use sconce_core::{Batches, DType, Device, Params, Scope, Tensor, nn::Linear, nn::Mode, ops};
 use sconce_data::{
-    DataError, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Normalize, Pipeline, PixelTransform,
-    Source as _, Split,
+    DataError, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Pipeline, PixelTransform, Source as _,
+    Split,
 };
 use sconce_detection::BackboneConfig;
 use sconce_engine::{
-    BatchTensors, Checkpoint, ClassNames, Evaluation, Loss, Metrics, Outcome, Run, Trainer, Weights, dist::on_root,
+    BatchTensors, ClassNames, Evaluation, Loss, Metrics, Outcome, Run, Trainer, Weights, dist::on_root,
     metrics::accuracy,
 };
 
-use super::Config;
+use super::{Config, weight_file};
 use crate::{error::SwdaError, eval::other, images::Images};
 
 /// Pictures to train on, and to measure on.
@@ -109,10 +109,7 @@ pub(super) fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
 
 /// The accuracy of a classifier's weights.
 pub(super) fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
-    let path = match weights {
-        Weights::Checkpoint(path) => Checkpoint::open(path)?.model_file(),
-        Weights::File(path) => path.clone(),
-    };
+    let path = weight_file(weights)?;
     let test = crops(config, Split::Test, TEST)?;
     let params = Params::new(0, DType::F32, device);
     Classifier::new(&params.scope(), &config.swda.detector.backbone, test.classes().len())?;
@@ -146,8 +143,7 @@ fn crops(config: &Config, split: Split, n: usize) -> anyhow::Result<ImageDataset
 }
 
 fn source(config: &Config, dataset: &ImageDataset) -> Result<ImageSource, DataError> {
-    let Normalize { mean, std } = &config.data.train.normalize;
-    let normalize = Normalize { mean: mean.clone(), std: std.clone() };
+    let normalize = config.data.train.normalize.clone();
     let flip = PixelTransform::HorizontalFlip(sconce_data::HorizontalFlip { p: 0.5 });
     ImageSource::new(dataset.clone(), Pipeline { pixels: vec![flip], floats: Vec::new(), normalize, erasing: None })
 }

@@ -12,7 +12,10 @@ use sconce_engine::{
     Arm, ClaimSpec, Decay, OptimizerConfig, Preset, ScheduleConfig, Study, TrainerConfig, Unit, Warmup,
 };
 
-use super::config::{Config, EvaluationConfig, Start, Task};
+use super::{
+    config::{Config, EvaluationConfig, Start, Task},
+    study::claim,
+};
 use crate::{
     config::{EtaConfig, EtaScales, SwdaConfig},
     data::{DataConfig, Leak},
@@ -171,16 +174,9 @@ pub(super) fn study() -> Study<Config> {
         ("sim10k", Config::paper_sim10k(), "40.1 against 34.6 AP", "table 4"),
     ] {
         let (source, ours) = (format!("{name}-source"), format!("{name}-swda"));
-        claims.push(ClaimSpec {
-            claim: format!("SWDA beats a detector that sees the source alone: {name}"),
-            paper: paper.into(),
-            source: format!("§4, {table}"),
-            baseline: source.clone(),
-            ours: ours.clone(),
-            metric: "ap50".into(),
-            higher_is_better: true,
-            scaled: false,
-        });
+        let text = format!("SWDA beats a detector that sees the source alone: {name}");
+        let own = claim(&text, (paper, &format!("§4, {table}")), (&source, &ours));
+        claims.push(ClaimSpec { scaled: false, ..own });
         arms.push(Arm::new(source, format!("{name}: source only"), full.clone().source_only()));
         arms.push(Arm::new(ours, format!("{name}: SWDA"), full));
     }

@@ -15,9 +15,6 @@ use sconce_engine::{Checkpoint, ClassNames, PredictRequest, Weights};
 use super::{Config, load, pictures};
 use crate::{eval::unscaled, model::Images};
 
-/// A drawn detection has at least this score; the lines have all.
-const DRAWN: f64 = 0.5;
-
 /// Writes a JSON line for each file: the file, its size, and every detection with box, class and score, best first. With an
 /// output folder, also the pictures with the boxes of what is more likely than not.
 pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
@@ -50,8 +47,7 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn
         );
         writeln!(lines, "{}", line(file, &image, &classes, &found))?;
         if let Some(folder) = &request.out {
-            let drawn: Vec<Detection> = found.into_iter().filter(|d| d.score >= DRAWN).collect();
-            let picture = pictures::drawn(image, &drawn, &classes)?;
+            let picture = pictures::drawn(image, &found, &classes);
             write_atomic(&picture_file(folder, file)?, &picture.encode_png()?)?;
         }
     }

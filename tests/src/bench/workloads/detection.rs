@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use sconce_backbones::ResNetConfig;
 use sconce_core::{
     DType, Device, Params, Rng, Tensor, backward,
     geometry::{BBox, Object},
@@ -30,10 +29,7 @@ pub(super) const WORKLOADS: &[WorkloadSpec] = &[
     },
     WorkloadSpec {
         name: "faster r-cnn resnet50-c4 training step 1x3x300x400",
-        make: || {
-            let backbone = BackboneConfig::resnet_c4(ResNetConfig::resnet50());
-            Ok(Box::new(TrainingStep::new(FasterRcnnConfig::torchvision(backbone, CLASSES))?))
-        },
+        make: || Ok(Box::new(TrainingStep::new(FasterRcnnConfig::resnet50_c4(CLASSES))?)),
     },
 ];
 
@@ -49,6 +45,9 @@ struct TrainingStep {
     optimizer: Optimizer,
     images: Tensor,
     objects: Vec<Object>,
+    /// The objects as the twin has them: `(N, 4)` and `(N)`.
+    boxes: Tensor,
+    labels: Tensor,
 }
 
 impl TrainingStep {
@@ -71,8 +70,14 @@ impl TrainingStep {
             let bbox = BBox::from_xywh(x, y, rng.uniform(60.0, 150.0), rng.uniform(50.0, 120.0));
             Object::new(bbox, i * 5 % CLASSES as u32)
         });
+        let objects: Vec<Object> = objects.collect();
+        let n = objects.len();
+        let boxes: Vec<f32> = objects.iter().flat_map(|o| o.bbox.xyxy().map(|x| x as f32)).collect();
+        let labels: Vec<i64> = objects.iter().map(|o| i64::from(o.label)).collect();
         Ok(Self {
-            objects: objects.collect(),
+            objects,
+            boxes: Tensor::from_vec(boxes, (n, 4), &Device::Cpu)?,
+            labels: Tensor::from_vec(labels, n, &Device::Cpu)?,
             params,
             model,
             optimizer,
@@ -91,17 +96,9 @@ impl TrainingStep {
 
 impl Workload for TrainingStep {
     fn tensors(&self) -> BTreeMap<String, Tensor> {
-        let n = self.objects.len();
-        let boxes: Vec<f32> = self.objects.iter().flat_map(|o| o.bbox.xyxy().map(|x| x as f32)).collect();
-        let labels: Vec<i64> = self.objects.iter().map(|o| i64::from(o.label)).collect();
-        let of = |t: candle_core::Result<Tensor>| t.unwrap_or_else(|_| self.images.clone());
-        let inputs = [
-            ("x", self.images.clone()),
-            ("boxes", of(Tensor::from_vec(boxes, (n, 4), &Device::Cpu))),
-            ("labels", of(Tensor::from_vec(labels, n, &Device::Cpu))),
-        ];
         let params = self.params.tensors().into_iter().filter(|(name, _)| !name.ends_with("num_batches_tracked"));
-        params.chain(inputs.map(|(name, tensor)| (name.to_owned(), tensor))).collect()
+        let inputs = [("x", &self.images), ("boxes", &self.boxes), ("labels", &self.labels)];
+        params.chain(inputs.map(|(name, tensor)| (name.to_owned(), tensor.clone()))).collect()
     }
 
     /// The losses of three steps.
