@@ -11,33 +11,60 @@ use super::{
     real::{Real, lanes},
 };
 
-/// Vectors of columns that a panel has at most.
-const PANEL_VECTORS: usize = 3;
+/// The largest tile of sums, rows by vectors of columns. Beside it the registers hold the vectors of one `k` and a number of a
+/// row; where a sum is left without a register, the product takes twice as long.
+#[derive(Clone, Copy)]
+struct Tile {
+    rows: usize,
+    vectors: usize,
+}
 
-/// Columns that fill a panel: those of `PANEL_VECTORS` registers of this processor.
+impl Tile {
+    const fn largest<S: Simd>() -> Self {
+        if S::REGISTER_COUNT >= 32 { Self { rows: 8, vectors: 3 } } else { Self { rows: 6, vectors: 2 } }
+    }
+}
+
+/// What a processor's registers hold.
+#[derive(Clone, Copy)]
+struct Registers {
+    /// Elements in one.
+    lanes: usize,
+    /// Vectors of columns that a panel has at most.
+    vectors: usize,
+}
+
+impl Registers {
+    fn of<T: Real>() -> Self {
+        struct Look<T>(std::marker::PhantomData<T>);
+        impl<T: Real> WithSimd for Look<T> {
+            type Output = Registers;
+
+            #[inline(always)]
+            fn with_simd<S: Simd>(self, _: S) -> Registers {
+                Registers { lanes: lanes::<S, T>(), vectors: Tile::largest::<S>().vectors }
+            }
+        }
+        pulp::Arch::new().dispatch(Look::<T>(std::marker::PhantomData))
+    }
+}
+
+/// Columns that fill a panel.
 pub(crate) fn panel_width<T: Real>() -> usize {
-    PANEL_VECTORS * vector_width::<T>()
+    let Registers { lanes, vectors } = Registers::of::<T>();
+    lanes * vectors
 }
 
 /// Elements of `T` in a register of this processor.
 pub(crate) fn vector_width<T: Real>() -> usize {
-    struct Width<T>(std::marker::PhantomData<T>);
-    impl<T: Real> WithSimd for Width<T> {
-        type Output = usize;
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            lanes::<S, T>()
-        }
-    }
-    pulp::Arch::new().dispatch(Width::<T>(std::marker::PhantomData))
+    Registers::of::<T>().lanes
 }
 
 /// Cuts `columns` into panels of about the same number of vectors, none wider than [`panel_width`]: first column and width.
 pub(crate) fn panels<T: Real>(columns: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
-    let lanes = vector_width::<T>();
+    let Registers { lanes, vectors: most } = Registers::of::<T>();
     let vectors = columns.div_ceil(lanes);
-    let n = vectors.div_ceil(PANEL_VECTORS);
+    let n = vectors.div_ceil(most);
     (0..n).map(move |i| {
         let (first, end) = (i * vectors / n * lanes, ((i + 1) * vectors / n * lanes).min(columns));
         (first, end - first)
@@ -125,28 +152,36 @@ impl<T: Real> WithSimd for Product<'_, T> {
         match self.columns.width.div_ceil(lanes::<S, T>()) {
             1 => self.all_rows::<S, 1>(simd),
             2 => self.all_rows::<S, 2>(simd),
-            _ => self.all_rows::<S, PANEL_VECTORS>(simd),
+            // `multiply` takes no more columns than a panel has.
+            _ => self.all_rows::<S, 3>(simd),
         }
     }
 }
 
 impl<T: Real> Product<'_, T> {
-    /// Tiles of as many rows as the registers hold, then of fewer.
+    /// Even tiles of no more rows than the registers hold.
     #[inline(always)]
     fn all_rows<S: Simd, const VECTORS: usize>(&self, simd: S) {
+        let Tile { rows: most, vectors } = Tile::largest::<S>();
+        if VECTORS > vectors {
+            return;
+        }
+        let (n, tiles) = (self.rows.n, self.rows.n.div_ceil(most));
         let mut row = 0;
-        // Sixteen registers hold a tile of four rows, thirty-two one of eight.
-        while S::REGISTER_COUNT >= 32 && row + 8 <= self.rows.n {
-            self.tile::<S, 8, VECTORS>(simd, row);
-            row += 8;
-        }
-        while row + 4 <= self.rows.n {
-            self.tile::<S, 4, VECTORS>(simd, row);
-            row += 4;
-        }
-        while row < self.rows.n {
-            self.tile::<S, 1, VECTORS>(simd, row);
-            row += 1;
+        for tile in 1..=tiles {
+            let rows = tile * n / tiles - row;
+            match rows {
+                1 => self.tile::<S, 1, VECTORS>(simd, row),
+                2 => self.tile::<S, 2, VECTORS>(simd, row),
+                3 => self.tile::<S, 3, VECTORS>(simd, row),
+                4 => self.tile::<S, 4, VECTORS>(simd, row),
+                5 => self.tile::<S, 5, VECTORS>(simd, row),
+                6 => self.tile::<S, 6, VECTORS>(simd, row),
+                7 if most >= 7 => self.tile::<S, 7, VECTORS>(simd, row),
+                8 if most >= 8 => self.tile::<S, 8, VECTORS>(simd, row),
+                _ => unreachable!("a tile of {rows} rows"),
+            }
+            row += rows;
         }
     }
 

@@ -1,4 +1,5 @@
-//! The gradient of a convolution's weights: rows of the output's gradient by the inputs with channels side by side.
+//! The gradient of a convolution's weights: rows of the output's gradient by the inputs with channels side by side, a panel
+//! of channels after the other.
 
 use std::ops::Range;
 
@@ -6,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::cpu::{
     Real, Target,
-    product::{Columns, Rows, Run, Write, multiply, panel_width, panels, vector_width},
+    product::{Columns, Rows, Run, Write, multiply, padded, panel_width, panels, vector_width},
     transpose::{transpose, transpose_to},
 };
 
@@ -15,17 +16,14 @@ use super::geometry::{Geometry, Tap};
 /// Elements of the inputs that are turned at once, to stay in the cache while every product reads them.
 const BLOCK_ELEMENTS: usize = 3 << 17;
 
-/// Channels that one task turns.
-const TURNED: usize = 16;
-
 /// Steps of a sum in a row: sums of parts are added up, which rounds far less than one long sum.
 const PART: usize = 128;
 
 /// Rows of weights that one task computes, for a part of the inputs.
-const ROWS: usize = 16;
+const ROWS: usize = 48;
 
 /// Rows of weights that one task computes where it sees all inputs.
-const ROWS_AT_ONCE: usize = 8;
+const ROWS_AT_ONCE: usize = 24;
 
 /// The gradient of `weight`, given that of `y`.
 pub(super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], grad: &[T]) -> Vec<T> {
@@ -98,12 +96,16 @@ impl<T: Real> Sums<'_, T> {
         let g = self.g;
         let first = ((self.block.images.start * g.groups + self.group) * g.co + rows.start) * g.out_plane();
         let rows = Rows { data: &self.grad[first..], n: rows.len(), row_stride: g.out_plane(), step: 1 };
+        let mut scaled = Vec::new();
         for (column, width) in panels::<T>(self.turned.columns) {
-            let columns = Columns { data: &self.buffer[column..], width, step: self.turned.step(g) };
+            let (start, position) = self.turned.panel::<T>(g, self.block, (column, width));
+            let columns = Columns { data: &self.buffer[start..], width, step: g.stride.1 * position };
             for (i, runs) in parts.iter().enumerate() {
+                scaled.clear();
+                scaled.extend(runs.iter().map(|run| Run { b: run.b * position, ..*run }));
                 let write = if i == 0 { self.write } else { Write::Add };
                 // SAFETY: as the caller promises.
-                unsafe { multiply(rows, columns, runs, to.offset(column), write) };
+                unsafe { multiply(rows, columns, &scaled, to.offset(column), write) };
             }
         }
     }
@@ -116,10 +118,11 @@ struct Block {
     rows: Range<usize>,
 }
 
-/// The inputs with channels innermost, `(image, y, x, channel)`.
+/// The inputs with channels innermost: `(panel of channels, image, y, x, channel)`, so that a product reads its columns as
+/// they stand.
 ///
-/// Where channels are few, the elements of a kernel's row are taken together, as they stand side by side too; the lines
-/// then have their padding to the left and right.
+/// Where channels are few, no panels are made, and the elements of a kernel's row are taken together, as they stand side
+/// by side too; the lines then have their padding to the left and right.
 struct Turned {
     /// Each kernel element, or the first one of each kernel row.
     taps: Vec<Tap>,
@@ -127,7 +130,7 @@ struct Turned {
     columns: usize,
     /// Kernel elements that are taken together.
     together: usize,
-    /// Elements of the padding before and after each line.
+    /// Positions of the padding before and after each line.
     pad: (usize, usize),
 }
 
@@ -143,18 +146,27 @@ impl Turned {
         Self { taps, columns: together * g.ci, together, pad: (before, after) }
     }
 
-    /// Elements of a line of inputs.
+    /// Positions of a line of inputs.
     fn line(&self, g: &Geometry) -> usize {
-        (self.pad.0 + g.w + self.pad.1) * g.ci
+        self.pad.0 + g.w + self.pad.1
     }
 
-    /// Elements from the inputs of one output to those of the next.
-    fn step(&self, g: &Geometry) -> usize {
-        g.stride.1 * g.ci
+    /// Positions that `block` sees.
+    fn positions(&self, g: &Geometry, block: &Block) -> usize {
+        block.images.len() * self.input_rows(g, block).len() * self.line(g)
+    }
+
+    /// Where a panel of columns begins, and how many elements it has for each position.
+    fn panel<T: Real>(&self, g: &Geometry, block: &Block, (column, width): (usize, usize)) -> (usize, usize) {
+        if self.together > 1 {
+            return (column, g.ci);
+        }
+        // All panels before this one are of whole vectors.
+        (column * self.positions(g, block), padded::<T>(width))
     }
 
     fn blocks(&self, g: &Geometry) -> Vec<Block> {
-        let image = self.line(g) * g.h;
+        let image = self.line(g) * g.h * g.ci;
         if image <= BLOCK_ELEMENTS {
             let images = (BLOCK_ELEMENTS / image).max(1);
             let images = g.n.div_ceil(g.n.div_ceil(images));
@@ -163,7 +175,7 @@ impl Turned {
                 .map(|n| Block { images: n..(n + images).min(g.n), rows: 0..g.oh })
                 .collect();
         }
-        let rows = (BLOCK_ELEMENTS / (self.line(g) * g.stride.0)).clamp(1, g.oh);
+        let rows = (BLOCK_ELEMENTS / (self.line(g) * g.ci * g.stride.0)).clamp(1, g.oh);
         let rows = g.oh.div_ceil(g.oh.div_ceil(rows));
         let of_an_image = (0..g.oh).step_by(rows).map(|r| r..(r + rows).min(g.oh));
         (0..g.n).flat_map(|n| of_an_image.clone().map(move |rows| Block { images: n..n + 1, rows })).collect()
@@ -180,28 +192,31 @@ impl Turned {
 
     /// Turns the inputs that `block` sees.
     fn fill<T: Real>(&self, g: &Geometry, x: &[T], group: usize, block: &Block, buffer: &mut Vec<T>) {
-        let (rows, line) = (self.input_rows(g, block), self.line(g));
-        let image = rows.len() * line;
-        // Whole vectors are read, up to a panel beyond the last element.
-        buffer.resize(block.images.len() * image + panel_width::<T>(), T::zero());
-        if image == 0 {
+        let (rows, positions) = (self.input_rows(g, block), self.positions(g, block));
+        // Whole vectors are read: where panels do not take them, up to a panel beyond the last element.
+        let (position, beyond) = if self.together == 1 { (padded::<T>(g.ci), 0) } else { (g.ci, panel_width::<T>()) };
+        buffer.resize(positions * position + beyond, T::zero());
+        if positions == 0 {
             return;
         }
-        if self.pad == (0, 0) {
+        if self.together == 1 {
             // Lines follow each other on both sides.
-            let target = Target::new(buffer, g.ci);
-            let parts = g.ci.div_ceil(TURNED);
-            (0..block.images.len() * parts).into_par_iter().for_each(|task| {
-                let (i, c) = (task / parts, task % parts * TURNED);
+            let target = Target::new(buffer, 0);
+            let panels: Vec<_> = panels::<T>(g.ci).collect();
+            let image = rows.len() * g.w;
+            (0..block.images.len() * panels.len()).into_par_iter().for_each(|task| {
+                let (i, (c, width)) = (task / panels.len(), panels[task % panels.len()]);
                 let n = block.images.start + i;
                 let from = &x[((n * g.groups + group) * g.ci + c) * g.in_plane() + rows.start * g.w..];
-                let shape = (TURNED.min(g.ci - c), rows.len() * g.w);
+                let (start, position) = self.panel::<T>(g, block, (c, width));
+                let to = target.offset(start + i * image * position).rows_of(position);
                 // SAFETY: `buffer` is borrowed for us alone; these channels of this image are this task's alone.
-                unsafe { transpose_to(from, g.in_plane(), shape, target.offset(i * image + c)) };
+                unsafe { transpose_to(from, g.in_plane(), (width, image), to) };
             });
             return;
         }
-        let lines = buffer[..block.images.len() * image].par_chunks_mut(line).enumerate();
+        let line = self.line(g) * g.ci;
+        let lines = buffer[..positions * g.ci].par_chunks_mut(line).enumerate();
         lines.for_each(|(i, to)| {
             let (n, y) = (block.images.start + i / rows.len(), rows.start + i % rows.len());
             let from = &x[(n * g.groups + group) * g.ci * g.in_plane() + y * g.w..];
@@ -226,13 +241,13 @@ impl Turned {
                 if let Some(part) = parts.last_mut() {
                     part.push(Run { a, b, len: now });
                 }
-                (a, b, len, room) = (a + now, b + now * self.step(g), len - now, room - now);
+                (a, b, len, room) = (a + now, b + now * g.stride.1, len - now, room - now);
             }
         }
         parts
     }
 
-    /// Which outputs see an input through `tap`, as stretches of the sum; `b` counts from the buffer's start.
+    /// Which outputs see an input through `tap`, as stretches of the sum; `b` counts positions.
     fn runs(&self, g: &Geometry, tap: Tap, block: &Block) -> Vec<Run> {
         let (inputs, line) = (self.input_rows(g, block), self.line(g));
         let cols = if self.together > 1 { 0..g.ow } else { g.cols_inside(tap) };
@@ -245,14 +260,12 @@ impl Turned {
                 let x = (cols.start * g.stride.1 + self.pad.0) as isize + tap.dx;
                 let run = Run {
                     a: image * image_grad + oy * g.ow + cols.start,
-                    b: (image * inputs.len() + y) * line + x as usize * g.ci,
+                    b: (image * inputs.len() + y) * line + x as usize,
                     len: cols.len(),
                 };
                 // Lines that follow each other on both sides are one stretch.
                 match runs.last_mut() {
-                    Some(Run { a, b, len })
-                        if run.a == *a + *len && run.b == *b + *len * self.step(g) && run.len > 0 =>
-                    {
+                    Some(Run { a, b, len }) if run.a == *a + *len && run.b == *b + *len * g.stride.1 && run.len > 0 => {
                         *len += run.len;
                     }
                     _ => runs.push(run),
@@ -262,9 +275,11 @@ impl Turned {
         runs
     }
 
-    /// All outputs in parts of `most`.
+    /// All outputs in parts of `most`, or of fewer where threads would have nothing to do.
     fn rows(&self, g: &Geometry, most: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        const LEAST: usize = 8;
         let co = g.co;
+        let most = co.div_ceil(2 * rayon::current_num_threads()).clamp(LEAST, most);
         (0..co).step_by(most).map(move |r| r..(r + most).min(co))
     }
 

@@ -40,8 +40,8 @@ pub(super) fn suits(g: &Geometry) -> bool {
         && g.padding.1 >= 0
         && g.ci >= LEAST_CHANNELS
         && g.co >= LEAST_CHANNELS
-        && g.oh > OUT
-        && g.ow > OUT
+        && g.oh >= OUT
+        && g.ow >= OUT
         && g.n * g.out_plane() >= LEAST_OUTPUTS
 }
 

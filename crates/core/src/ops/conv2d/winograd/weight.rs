@@ -17,7 +17,8 @@ use super::{
     transform::{IN, Input, KERNEL, KernelGradient, OUT, OutputGradient, POINTS, Transform as _},
 };
 
-/// Bytes of transformed tiles of a block: for each one all sums are read and written.
+/// Bytes of transformed tiles of a block at least. It has as many as the sums if that is more, for all of them are read and
+/// written for each block.
 const BLOCK: usize = 8 << 20;
 
 /// Rows of the sums that one task computes.
@@ -28,7 +29,8 @@ pub(in super::super) fn backward_weight<T: Real>(g: &Geometry, x: &[T], grad: &[
     let tiles = Tiles::new(g);
     let (padded_in, padded_out) = (padded::<T>(g.ci), padded::<T>(g.co));
     let each_row = POINTS * tiles.across * (padded_in + padded_out) * size_of::<T>();
-    let rows = (BLOCK / each_row).clamp(1, tiles.rows);
+    let sums = POINTS * g.co * padded_in * size_of::<T>();
+    let rows = (BLOCK.max(sums) / each_row).clamp(1, tiles.rows);
     let rows = tiles.rows.div_ceil(tiles.rows.div_ceil(rows));
     let mut gw = vec![T::zero(); g.groups * g.co * g.depth()];
     let columns: Vec<(usize, usize)> = panels::<T>(padded_in).collect();
