@@ -5,7 +5,8 @@
 speaks the protocol of `tests/src/bench.rs`: it starts from the tensors in DIR, prints {"check": [...]}, and answers a line `run`
 by {"ms": ...} and a line `memory` by {"peak_mb": ...}. Of the ways in which PyTorch can do a workload (memory layout,
 implementation of the optimiser) it tries each and goes on with the fastest, in a fresh process, so that the trials do not
-count as memory. Needs torch, torchvision and numpy.
+count as memory. Needs torch, torchvision and numpy, and for the evaluation of
+detections pycocotools.
 """
 import argparse
 import json
@@ -24,6 +25,7 @@ import contrastive
 import decoder
 import detection
 import differentiable
+import evaluation
 import losses
 import optimizer
 import pipeline
@@ -44,7 +46,7 @@ def read_tensors(folder):
     return tensors
 
 
-FAMILIES = [training, detection, contrastive, differentiable, decoder, losses, regions, optimizer, pipeline]
+FAMILIES = [training, detection, contrastive, differentiable, decoder, losses, regions, optimizer, pipeline, evaluation]
 WORKLOADS = {name: kind for family in FAMILIES for name, kind in family.WORKLOADS.items()}
 
 

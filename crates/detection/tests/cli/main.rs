@@ -149,3 +149,59 @@ fn average_precision_of_voc_is_that_of_both_forms_of_detections() {
     fs::remove_file(folder.path().join("results/comp4_det_test_bus.txt")).unwrap();
     fails_with(&mut devkit(&[]), &["results", "bus"]);
 }
+
+/// Two images as Pascal VOC annotates them: an ordinary car on each, a difficult one on the second, and the results of the
+/// devkit: both ordinary ones are found, one of them only by half.
+fn voc_tree(folder: &Path) {
+    for part in ["Annotations", "JPEGImages", "ImageSets/Main", "results"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    let object = |name: &str, difficult: u8, [x1, y1, x2, y2]: [u32; 4]| {
+        format!(
+            "<object><name>{name}</name><difficult>{difficult}</difficult><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>\
+             <xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        )
+    };
+    let image = |id: &str, objects: &str| {
+        let size = "<size><width>40</width><height>30</height><depth>3</depth></size>";
+        fs::write(folder.join(format!("Annotations/{id}.xml")), format!("<annotation>{size}{objects}</annotation>"))
+            .unwrap();
+        let pixels = sconce_data::Image::new(40, 30, 3, vec![0; 40 * 30 * 3]).unwrap();
+        fs::write(folder.join(format!("JPEGImages/{id}.png")), pixels.encode_png().unwrap()).unwrap();
+    };
+    image("000004", &object("car", 0, [10, 10, 29, 19]));
+    image("000006", &(object("car", 0, [10, 10, 29, 19]) + &object("car", 1, [30, 20, 40, 30])));
+    fs::write(folder.join("ImageSets/Main/test.txt"), "000004\n000006\n").unwrap();
+    let lines = "000004 0.9 10 10 29 19\n000006 0.8 10 10 19 19\n000006 0.7 30 20 40 30\n";
+    fs::write(folder.join("results/comp4_det_test_car.txt"), lines).unwrap();
+}
+
+#[test]
+fn ground_truth_in_vocs_layout_is_read_as_the_devkit_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    voc_tree(folder.path());
+    let with = |more: &[&str]| {
+        let mut command = eval(&["voc", "--root"]);
+        command.arg(folder.path()).arg("--dt").arg(folder.path().join("results")).args(more);
+        command
+    };
+    let all = ["--split", "test", "--classes", "car", "--metric", "all-point"];
+    assert_eq!(stdout(&mut with(&all)), "car   0.5000  2 objects\nmean  0.5000\n");
+    let found: Value =
+        serde_json::from_str(&stdout(&mut with(&[&all[..], &["--iou", "0.49", "--json"]].concat()))).unwrap();
+    assert_eq!(found, json!({"mean_ap": 1.0, "per_class": {"car": {"ap": 1.0, "objects": 2}}}));
+    // Counted from 0, boxes stand a pixel further on, beside those of the results.
+    let shifted: Value =
+        serde_json::from_str(&stdout(&mut with(&[&all[..], &["--zero-based", "--iou", "0.9", "--json"]].concat())))
+            .unwrap();
+    assert_eq!(shifted["mean_ap"], json!(0.0));
+    fails_with(&mut with(&["--classes", "car"]), &["--split"]);
+    fails_with(&mut with(&["--split", "val"]), &["val.txt"]);
+    fails_with(&mut with(&["--split", "test"]), &["results", "aeroplane"]);
+    fails_with(&mut with(&["--split", "test", "--gt", "gt.json"]), &["--gt", "--root"]);
+    let mut file = eval(&["voc", "--split", "test", "--root"]);
+    file.arg(folder.path()).arg("--dt").arg(folder.path().join("results/comp4_det_test_car.txt"));
+    fails_with(&mut file, &["comp4_det_test_car.txt", "folder"]);
+    fs::write(folder.path().join("Annotations/000006.xml"), "<annotation><object>").unwrap();
+    fails_with(&mut with(&all), &["000006.xml"]);
+}

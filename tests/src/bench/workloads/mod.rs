@@ -4,6 +4,7 @@ mod contrastive;
 mod decoder;
 mod detection;
 mod differentiable;
+mod evaluation;
 mod losses;
 mod optimizer;
 mod pipeline;
@@ -64,6 +65,7 @@ pub fn workloads() -> impl Iterator<Item = &'static WorkloadSpec> {
         regions::WORKLOADS,
         optimizer::WORKLOADS,
         pipeline::WORKLOADS,
+        evaluation::WORKLOADS,
     ];
     families.into_iter().flatten()
 }

@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
+use sconce_core::geometry::Object;
+use sconce_data::{VOC_CLASSES, VocConfig, VocCoordinates, VocPart, read_voc};
 use sconce_detection::{
     Detection,
     evaluation::{
@@ -19,14 +21,26 @@ use serde_json::{Map, Value, json};
 
 use crate::note_skipped;
 
-/// Objects in COCO's format; detections in COCO's, or in the devkit's.
+/// Objects in COCO's format or in a folder of VOC's layout; detections in COCO's format, or in the devkit's.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// The ground truth, as `instances_val2017.json`; a crowd does not count, as a difficult object.
-    #[arg(long, value_name = "FILE")]
-    gt: PathBuf,
-    /// The detections: a file in COCO's format, or a folder with a file `comp4_det_test_CLASS.txt` for every class, which
-    /// calls images by the names of their files.
+    #[arg(long, value_name = "FILE", required_unless_present = "root", conflicts_with = "root")]
+    gt: Option<PathBuf>,
+    /// The ground truth in VOC's layout: the folder of `Annotations`, `ImageSets` and `JPEGImages`, as `VOCdevkit/VOC2007`.
+    #[arg(long, value_name = "FOLDER", requires = "split")]
+    root: Option<PathBuf>,
+    /// Which list of `ImageSets/Main` below the root counts, as `test`.
+    #[arg(long, value_name = "NAME", requires = "root")]
+    split: Option<String>,
+    /// The classes below the root that count, divided by commas [default: the twenty of Pascal VOC, which must be all].
+    #[arg(long, value_name = "NAME", requires = "root", value_delimiter = ',')]
+    classes: Vec<String>,
+    /// Boxes below the root count columns and rows from 0, not from 1.
+    #[arg(long, requires = "root")]
+    zero_based: bool,
+    /// The detections: a folder with a file `comp4_det_test_CLASS.txt` for every class, which calls images by the names of
+    /// their files; with --gt also a file in COCO's format.
     #[arg(long, value_name = "FILE|FOLDER")]
     dt: PathBuf,
     /// How average precision is read from precision and recall: as in 2007, or as from 2010 on.
@@ -44,8 +58,8 @@ pub(crate) struct Arguments {
     /// Prints `{"mean_ap", "per_class": {NAME: {"ap", "objects"}}}`; what there is none of is null.
     #[arg(long)]
     json: bool,
-    /// Leaves out records of images and categories that the ground truth does not have.
-    #[arg(long)]
+    /// Leaves out records in COCO's format of images and categories that the ground truth does not have.
+    #[arg(long, requires = "gt")]
     skip_unknown: bool,
 }
 
@@ -63,24 +77,62 @@ enum Absent {
     Zero,
 }
 
+/// The names of the classes, and what is on each image and was found there.
+struct Case {
+    classes: Vec<String>,
+    images: Vec<ImageResult>,
+}
+
 /// What is to be printed.
 pub(crate) fn run(arguments: &Arguments) -> Result<String> {
-    let unknown = if arguments.skip_unknown { Unknown::Skip } else { Unknown::Refuse };
-    let ground_truth = CocoGroundTruth::read(&arguments.gt, unknown)?;
-    note_skipped(&arguments.gt, ground_truth.n_skipped(), "annotations");
-    let classes: Vec<String> = ground_truth.categories().iter().map(|category| category.name.clone()).collect();
-    let detections = if arguments.dt.is_dir() {
-        read_results(&arguments.dt, &stems(&ground_truth, &arguments.gt)?, &classes)?
-    } else {
-        from_coco(&arguments.dt, &ground_truth, unknown)?
+    let Case { classes, images } = match (&arguments.gt, &arguments.root, &arguments.split) {
+        (Some(gt), _, _) => in_coco_format(gt, arguments)?,
+        (None, Some(root), Some(split)) => in_voc_layout(root, split, arguments)?,
+        // The command line is refused without either.
+        _ => anyhow::bail!("--gt FILE, or --root FOLDER and --split NAME: missing"),
     };
-    let images = ground_truth.objects().into_iter().zip(detections);
-    let images: Vec<ImageResult> = images.map(|(objects, detections)| ImageResult { objects, detections }).collect();
     let evaluation = evaluate(&images, classes.len(), &params(arguments))?;
     if arguments.json {
         return Ok(serde_json::to_string_pretty(&report(&classes, &evaluation))? + "\n");
     }
     Ok(table(&classes, &evaluation))
+}
+
+fn in_coco_format(gt: &Path, arguments: &Arguments) -> Result<Case> {
+    let unknown = if arguments.skip_unknown { Unknown::Skip } else { Unknown::Refuse };
+    let ground_truth = CocoGroundTruth::read(gt, unknown)?;
+    note_skipped(gt, ground_truth.n_skipped(), "annotations");
+    let classes: Vec<String> = ground_truth.categories().iter().map(|category| category.name.clone()).collect();
+    let detections = if arguments.dt.is_dir() {
+        read_results(&arguments.dt, &stems(&ground_truth, gt)?, &classes)?
+    } else {
+        from_coco(&arguments.dt, &ground_truth, unknown)?
+    };
+    Ok(Case { classes, images: pairs(ground_truth.objects(), detections) })
+}
+
+fn in_voc_layout(root: &Path, split: &str, arguments: &Arguments) -> Result<Case> {
+    let dt = &arguments.dt;
+    ensure!(dt.is_dir(), "{}: no folder: images below --root have no ids, expected files of the devkit", dt.display());
+    let parts = vec![VocPart::new("", split)];
+    let config = if arguments.classes.is_empty() {
+        VocConfig::new(parts, &VOC_CLASSES)
+    } else {
+        VocConfig::new(parts, &[]).only(&arguments.classes.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let coordinates = if arguments.zero_based { VocCoordinates::ZeroBased } else { VocCoordinates::OneBased };
+    let (dataset, _) = read_voc(root, &VocConfig { coordinates, ..config })?;
+    let names = dataset.samples().iter().map(|sample| stem(&sample.name).unwrap_or_else(|| sample.name.clone()));
+    let names: Vec<String> = names.collect();
+    let classes = dataset.classes().to_vec();
+    let detections = read_results(dt, &names, &classes)?;
+    let objects = dataset.samples().iter().map(|sample| sample.objects.clone()).collect();
+    Ok(Case { classes, images: pairs(objects, detections) })
+}
+
+fn pairs(objects: Vec<Vec<Object>>, detections: Vec<Vec<Detection>>) -> Vec<ImageResult> {
+    let images = objects.into_iter().zip(detections);
+    images.map(|(objects, detections)| ImageResult { objects, detections }).collect()
 }
 
 fn params(arguments: &Arguments) -> VocParams {
@@ -104,14 +156,12 @@ fn from_coco(path: &Path, ground_truth: &CocoGroundTruth, unknown: Unknown) -> R
     Ok(detections.by_image(ground_truth))
 }
 
-/// What result files call the images: their files' names without an ending.
+/// What result files call the images.
 fn stems(ground_truth: &CocoGroundTruth, path: &Path) -> Result<Vec<String>> {
-    let stem = |name: &String| Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let images = ground_truth.images().iter();
     images
         .map(|image| {
-            let stem = image.file_name.as_ref().and_then(stem);
-            stem.with_context(|| {
+            image.file_name.as_deref().and_then(stem).with_context(|| {
                 format!(
                     "{}: the image {} has no file_name, by which result files would call it",
                     path.display(),
@@ -120,6 +170,11 @@ fn stems(ground_truth: &CocoGroundTruth, path: &Path) -> Result<Vec<String>> {
             })
         })
         .collect()
+}
+
+/// What result files call the image in the file `name`: its name without folder and ending.
+fn stem(name: &str) -> Option<String> {
+    Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned())
 }
 
 fn report(classes: &[String], evaluation: &VocEvaluation) -> Value {
