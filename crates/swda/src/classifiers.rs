@@ -1,7 +1,7 @@
 //! The classifiers of domains, under the official code's names.
 
 use sconce_core::{
-    Init, Result, Rng, Scope, Tensor,
+    Error, Init, Result, Rng, Scope, Tensor,
     nn::{BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Linear, Mode},
     ops::{self, Activation},
 };
@@ -44,8 +44,15 @@ impl GlobalClassifier {
     /// - output: `(N, C)`
     ///
     /// # Errors
-    /// If `x` does not fit.
+    /// If `x` does not fit, or ends as a single position of a single image, whose statistics a batch normalisation in training
+    /// cannot take.
     pub fn features(&self, x: &Tensor, mode: Mode, rng: &mut Rng) -> Result<Tensor> {
+        let (n, _, h, w) = x.dims4()?;
+        let shrink = 1 << self.layers.len();
+        if mode == Mode::Train && n * h.div_ceil(shrink) * w.div_ceil(shrink) == 1 {
+            let expected = format!("more than {shrink} positions on a side, or more than one image in training");
+            return Err(Error::argument("global classifier of domains", "x", x.dims(), expected));
+        }
         let mut y = x.clone();
         for (conv, norm) in &self.layers {
             y = self.dropout.forward(&conv.forward_norm(&y, norm, mode, Activation::Relu)?, mode, rng)?;

@@ -1,10 +1,10 @@
 //! Where images of a domain come from (feature `cli`).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sconce_data::{
-    Background, CityscapesConfig, CutOutStyle, DetectionCounts, DetectionDataset, SceneConfig, Scenes, Split,
-    VocConfig, Weather, cut_outs, read_cityscapes, read_voc,
+    Background, CUT_OUT_CLASSES, CityscapesConfig, CutOutStyle, DetectionCounts, DetectionDataset, SceneConfig, Scenes,
+    Split, VocConfig, Weather, cut_outs, read_cityscapes, read_cut_outs, read_image_folder, read_voc,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,19 @@ pub enum Images {
         /// Their number.
         n: usize,
         /// What they are drawn from: the domains to train on have seeds of their own, so that nobody sees one scene in both.
+        seed: u64,
+    },
+    /// Scenes composed of photos that are cut out of theirs, on parts of photos, with the classes of the embedded ones.
+    PhotoScenes {
+        /// A folder of a class each, of pictures with alpha, as `cargo xtask data fetch photo-cut-outs` gets it.
+        cut_outs: PathBuf,
+        /// The folders `train` and `test` of photos, as `cargo xtask data fetch campus-photos` gets them.
+        backgrounds: PathBuf,
+        /// Which of both they show: those that are trained on, or others.
+        split: Split,
+        /// Their number.
+        n: usize,
+        /// What they are drawn from.
         seed: u64,
     },
     /// A dataset in Pascal VOC's layout: VOC itself, Clipart1k, Watercolor2k, Sim10k, converted Cityscapes, your own.
@@ -106,6 +119,10 @@ impl Images {
             Self::Scenes { scene, split, n, seed } => {
                 Ok((scene.scenes(*split, *seed)?.dataset(*n).map_err(other)?, None))
             }
+            Self::PhotoScenes { cut_outs, backgrounds, split, n, seed } => {
+                let scenes = photo_scenes(cut_outs, backgrounds, *split, *seed).map_err(other)?;
+                Ok((scenes.dataset(*n).map_err(other)?, None))
+            }
             Self::Voc { root, config } => read_voc(root, config).map(counted).map_err(other),
             Self::Cityscapes { root, config } => read_cityscapes(root, config).map(counted).map_err(other),
         }
@@ -119,7 +136,22 @@ impl Images {
         match self {
             Self::Voc { config, .. } => Ok(config.classes.clone()),
             Self::Cityscapes { config, .. } => Ok(config.classes.clone()),
+            Self::PhotoScenes { .. } => Ok(CUT_OUT_CLASSES.map(str::to_owned).into()),
             Self::Scenes { scene, split, .. } => Ok(cut_outs(scene.style(), *split).map_err(other)?.classes().to_vec()),
         }
     }
+}
+
+/// Scenes of photos: of the cut-outs of each class 30 % are for testing alone, as of the embedded ones.
+fn photo_scenes(cut_outs: &Path, backgrounds: &Path, split: Split, seed: u64) -> sconce_data::Result<Scenes> {
+    let (train, test) = read_cut_outs(cut_outs)?.with_classes(&CUT_OUT_CLASSES)?.split_off(0.3, 0)?;
+    let (cut_outs, name) = match split {
+        Split::Train => (train, "train"),
+        Split::Test => (test, "test"),
+    };
+    let photos = read_image_folder(backgrounds)?;
+    let place = photos.classes().iter().position(|class| class == name);
+    let of_split = |i: &usize| Some(photos.label(*i) as usize) == place;
+    let photos = photos.subset(&(0..photos.len()).filter(of_split).collect::<Vec<_>>())?;
+    Scenes::with_photos(Scene::Clear.config(), cut_outs, photos, seed)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
     sha256,
-    sources::{Package, Source},
+    sources::{Derived, Package, Source},
 };
 use crate::workspace;
 
@@ -18,7 +18,7 @@ use crate::workspace;
 pub(super) fn fetch(source: &Source, data: &Path) -> Result<()> {
     let place = source.dir(data);
     if place.exists() {
-        for (file, _) in source.files {
+        for file in source.pinned() {
             source.check(file, &place).with_context(|| {
                 format!("{} is there but not whole; move it away to fetch {} again", place.display(), source.name)
             })?;
@@ -51,9 +51,14 @@ fn fetch_through(source: &Source, work: &Path, place: &Path) -> Result<()> {
         fs::rename(&from, &to).with_context(|| format!("{} has no {inside}", file_name(&archive)))?;
         source.check(file, &kept)?;
     }
+    if let Some(Derived { file, make }) = &source.derived {
+        let path = kept.join(file.name);
+        fs::write(&path, make(&kept)?).with_context(|| path.display().to_string())?;
+        source.check(file, &kept)?;
+    }
     // A folder does not replace one that has something in it: what came meanwhile stays.
     fs::rename(&kept, place).with_context(|| place.display().to_string())?;
-    println!("{}: {} files in {}", source.name, source.files.len(), place.display());
+    println!("{}: {} files in {}", source.name, source.pinned().count(), place.display());
     Ok(())
 }
 

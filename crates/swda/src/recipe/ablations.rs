@@ -9,6 +9,9 @@ use super::{
 };
 use crate::config::{Modulation, SwdaConfig};
 
+/// λ that the methods of alignment are tried with.
+const STRENGTHS: [f64; 3] = [0.1, 0.3, 1.0];
+
 /// Epochs of every arm: fewer than in the profile `small`, so that all end within an hour.
 const EPOCHS: usize = 5;
 
@@ -25,9 +28,17 @@ pub(super) fn study() -> Study<Config> {
         config.data.source = full.data.target.clone();
         config
     };
+    let [bdc, da_faster, swda] = [
+        arm("bdc", "BDC-Faster", bdc_faster(&full)),
+        arm("da-faster", "DA-Faster", da_faster(&full)),
+        arm("swda", "G + L + CTX: SWDA", swda),
+    ];
+    let others = [&bdc, &da_faster, &swda].map(other_strengths);
     let second = Config { start: full.start, ..with_epochs(Config::emoji_to_clipart()) };
     let [second_source, second_control, second_swda] = three(&second);
     let claim = |text, paper, arms| claim(text, (paper, "§4, tables 1 and 3"), arms);
+    let strengths = [&bdc, &da_faster, &swda].into_iter().zip(&others);
+    let strengths = strengths.flat_map(|(own, others)| std::iter::once(own).chain(others)).map(|arm| arm.id.clone());
     let row = |arms: &[&str]| arms.iter().map(|&id| id.to_owned()).collect();
     Study {
         claims: vec![
@@ -57,6 +68,12 @@ pub(super) fn study() -> Study<Config> {
                 curves: vec!["test_ap50".into(), "train_global_accuracy".into(), "train_local_accuracy".into()],
             },
             ComparisonSpec {
+                title: "Clear → fog: λ, by which the reversed gradient is multiplied".into(),
+                arms: strengths.collect(),
+                metrics: METRICS.map(Into::into).into(),
+                curves: Vec::new(),
+            },
+            ComparisonSpec {
                 title: "Emoji → clipart".into(),
                 arms: row(&["emoji-source", "emoji-control", "emoji-swda"]),
                 metrics: METRICS.map(Into::into).into(),
@@ -72,21 +89,25 @@ pub(super) fn study() -> Study<Config> {
             ));
             notes
         },
-        arms: vec![
-            Arm::new(START, "classifier of single objects", Config::classifier()),
-            arm("source", "source only", source),
-            arm("control", "target for batch statistics", control),
-            arm("bdc", "BDC-Faster", bdc_faster(&full)),
-            arm("da-faster", "DA-Faster", da_faster(&full)),
-            arm("g", "G", global),
-            arm("l", "L", local),
-            arm("g-l", "G + L", both),
-            arm("swda", "G + L + CTX: SWDA", swda),
-            arm("oracle", "oracle: labels of the target", oracle),
-            arm("emoji-source", "emoji → clipart: source only", second_source),
-            arm("emoji-control", "emoji → clipart: target for batch statistics", second_control),
-            arm("emoji-swda", "emoji → clipart: SWDA", second_swda),
-        ],
+        arms: [
+            vec![
+                Arm::new(START, "classifier of single objects", Config::classifier()),
+                arm("source", "source only", source),
+                arm("control", "target for batch statistics", control),
+                bdc,
+                da_faster,
+                arm("g", "G", global),
+                arm("l", "L", local),
+                arm("g-l", "G + L", both),
+                swda,
+                arm("oracle", "oracle: labels of the target", oracle),
+                arm("emoji-source", "emoji → clipart: source only", second_source),
+                arm("emoji-control", "emoji → clipart: target for batch statistics", second_control),
+                arm("emoji-swda", "emoji → clipart: SWDA", second_swda),
+            ],
+            others.concat(),
+        ]
+        .concat(),
     }
 }
 
@@ -95,6 +116,19 @@ fn parts(full: &Config) -> [Config; 3] {
     let both = full.swda.clone().without_context();
     let with = |swda| Config { swda, ..full.clone() };
     [with(SwdaConfig { local: None, ..both.clone() }), with(SwdaConfig { global: None, ..both.clone() }), with(both)]
+}
+
+/// The same method with every other λ, so that none is held against another for a λ that suits it less.
+fn other_strengths(method: &Arm<Config>) -> Vec<Arm<Config>> {
+    let own = method.config.swda.reversal.lambda;
+    let others = STRENGTHS.into_iter().filter(|&lambda| lambda != own);
+    others
+        .map(|lambda| {
+            let mut config = method.config.clone();
+            config.swda.reversal.lambda = lambda;
+            arm(&format!("{}-{lambda}", method.id), &format!("{}, λ {lambda}", method.label), config)
+        })
+        .collect()
 }
 
 /// An ordinary classifier of images, everything else as in `full`.

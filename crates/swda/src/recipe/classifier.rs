@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use sconce_backbones::{ResNet, Vgg};
 use sconce_core::{Batches, DType, Device, Params, Scope, Tensor, nn::Linear, nn::Mode, ops};
 use sconce_data::{
-    DataError, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Pipeline, PixelTransform, Source as _,
-    Split,
+    DataError, HorizontalFlip, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Pipeline, PixelTransform,
+    Source as _, Split,
 };
 use sconce_detection::BackboneConfig;
 use sconce_engine::{
@@ -87,7 +87,8 @@ pub(super) fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
         workers: 0,
         ..LoaderConfig::default()
     };
-    let source = source(config, &train)?.map_batch(batch_on(&device));
+    let flip = PixelTransform::HorizontalFlip(HorizontalFlip { p: 0.5 });
+    let source = source(config, &train, vec![flip])?.map_batch(batch_on(&device));
     let mut batches = Loader::new(source, shuffled)?.sharded(ranks.rank(), ranks.size())?;
     let mut trainer = Trainer::new(&params, &config.trainer, run)?;
     trainer.track(ClassNames::STATE, Arc::new(ClassNames::new(train.classes().to_vec())))?;
@@ -121,7 +122,7 @@ pub(super) fn eval(config: &Config, weights: &Weights, device: &Device) -> anyho
 
 fn measure(config: &Config, model: &Classifier, test: &ImageDataset, device: &Device) -> anyhow::Result<Metrics> {
     let in_order = LoaderConfig { batch_size: 100, shuffle: false, workers: 0, ..LoaderConfig::default() };
-    let mut batches = Loader::new(source(config, test)?.map_batch(batch_on(device)), in_order)?;
+    let mut batches = Loader::new(source(config, test, Vec::new())?.map_batch(batch_on(device)), in_order)?;
     let (mut found, mut labels) = (Vec::new(), Vec::new());
     for _ in 0..batches.batches_per_epoch() {
         let batch = batches.next_batch()?;
@@ -142,10 +143,9 @@ fn crops(config: &Config, split: Split, n: usize) -> anyhow::Result<ImageDataset
     }
 }
 
-fn source(config: &Config, dataset: &ImageDataset) -> Result<ImageSource, DataError> {
+fn source(config: &Config, dataset: &ImageDataset, pixels: Vec<PixelTransform>) -> Result<ImageSource, DataError> {
     let normalize = config.data.train.normalize.clone();
-    let flip = PixelTransform::HorizontalFlip(sconce_data::HorizontalFlip { p: 0.5 });
-    ImageSource::new(dataset.clone(), Pipeline { pixels: vec![flip], floats: Vec::new(), normalize, erasing: None })
+    ImageSource::new(dataset.clone(), Pipeline { pixels, floats: Vec::new(), normalize, erasing: None })
 }
 
 fn batch_on(device: &Device) -> impl Fn(ImageBatch) -> Result<Batch, DataError> + Send + Sync + 'static {

@@ -5,6 +5,7 @@ mod classifier;
 mod config;
 mod outcome;
 mod papers;
+mod photos;
 mod pictures;
 mod predict;
 mod presets;
@@ -42,7 +43,7 @@ impl sconce_engine::Recipe for Recipe {
     type Config = Config;
 
     fn presets() -> Vec<Preset<Config>> {
-        presets::presets().into_iter().chain(papers::presets()).collect()
+        [presets::presets(), photos::presets(), papers::presets()].concat()
     }
 
     fn study(profile: Profile) -> Option<Study<Config>> {

@@ -36,11 +36,10 @@ fn is_classifier(name: &str) -> bool {
 }
 
 #[test]
-fn the_trunk_learns_exactly_the_opposite_of_the_classifiers() {
-    // λ of −1 reverses nothing, so the gradient of the trunk is that of an ordinary classifier of domains.
+fn the_trunk_learns_in_proportion_to_lambda_and_the_classifiers_do_not() {
     let gradients = |lambda: f64| {
         let mut config = swda();
-        config.reversal.lambda = lambda.abs();
+        config.reversal.lambda = lambda;
         let (params, model) = build(&config);
         let losses = step(&model, 0.0);
         by_name(&params, &backward(&domain_loss(&losses)).unwrap())
@@ -269,5 +268,25 @@ fn domains_of_other_sizes_are_aligned() {
         assert!(value(&losses.total).is_finite());
         assert_eq!(losses.domain.len(), if target == TargetUse::Statistics { 0 } else { 2 });
         assert!(model.train(&images(1, 2), &objects(2), None, (0.0, rng)).is_err());
+    }
+}
+
+#[test]
+fn a_classifier_of_images_that_ends_at_one_position_of_one_image_is_refused_by_its_name() {
+    use sconce_core::nn::Mode;
+    use sconce_swda::{GlobalClassifier, GlobalConfig};
+
+    let params = Params::new(0, DType::F32, &Device::Cpu);
+    let config = GlobalConfig { channels: [8, 8, 8], ..swda().global.unwrap() };
+    let classifier = GlobalClassifier::new(&params.scope(), 4, &config).unwrap();
+    let features = |n: usize, side: usize, mode: Mode| {
+        let map = Tensor::ones((n, 4, side, side), DType::F32, &Device::Cpu).unwrap();
+        classifier.features(&map, mode, &mut Rng::new(0, "dropout"))
+    };
+    // Three convolutions that halve: 8 positions become 1, 9 become 2.
+    let error = features(1, 8, Mode::Train).unwrap_err().to_string();
+    assert!(error.contains("classifier of domains") && error.contains("[1, 4, 8, 8]"), "{error}");
+    for (n, side, mode) in [(1, 9, Mode::Train), (2, 8, Mode::Train), (1, 8, Mode::Eval)] {
+        assert_eq!(features(n, side, mode).unwrap().dims(), [n, 8]);
     }
 }

@@ -15,6 +15,7 @@ pub(super) const GOOGLE: Source = Source {
     licence: "Apache-2.0",
     package: Package::Npm("emoji-datasource-google@16.0.0"),
     files: GOOGLE_FILES,
+    derived: None,
 };
 
 #[rustfmt::skip]
@@ -79,6 +80,7 @@ pub(super) const TWITTER: Source = Source {
     licence: "CC-BY-4.0",
     package: Package::Npm("emoji-datasource-twitter@16.0.0"),
     files: TWITTER_FILES,
+    derived: None,
 };
 
 #[rustfmt::skip]

@@ -28,6 +28,7 @@ pub(super) const STAMPS: Source = Source {
     licence: "GPL-2",
     package: Package::Debian("tuxpaint-stamps-default"),
     files: STAMP_FILES,
+    derived: None,
 };
 
 pub(super) const CAMPUS: Source = Source {
@@ -36,6 +37,7 @@ pub(super) const CAMPUS: Source = Source {
     licence: "cache only",
     package: Package::Wheel("mvtb-data==1.6.1", &[]),
     files: CAMPUS_FILES,
+    derived: None,
 };
 
 #[rustfmt::skip]
