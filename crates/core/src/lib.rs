@@ -36,6 +36,7 @@ pub mod nn;
 mod node;
 pub mod ops;
 mod params;
+mod process;
 mod rng;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -48,4 +49,5 @@ pub use cpu::vectorised;
 pub use error::{Error, Result};
 pub use init::{Distribution, Fan, Init};
 pub use params::{LoadReport, Params, Scope, Tolerance, WrongShape, read_tensors, write_tensors};
+pub use process::keep_candle_on_its_thread;
 pub use rng::{Rng, RngState};

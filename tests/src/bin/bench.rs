@@ -23,6 +23,8 @@ struct Cli {
 }
 
 fn main() -> Result<()> {
+    // As the methods' binaries do.
+    sconce_core::keep_candle_on_its_thread();
     let cli = Cli::parse();
     let Some(workload) = cli.workload else {
         workloads().try_for_each(|spec| writeln!(io::stdout(), "{}", spec.name))?;

@@ -42,17 +42,34 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 /// Rows of an output that one task computes.
 const ROWS: usize = 64;
 
-/// `a · b`, or `start + a · b` row by row, in parallel over rows of the result.
+/// Products from which on a task computes [`LARGE_PART`]: for every task all that it reads of both matrices is copied in the
+/// order of the kernel, and of the weights of a large layer that is more than a cache holds.
+const LARGE: usize = 1 << 28;
+
+/// Rows and columns of a large output that one task computes.
+const LARGE_PART: (usize, usize) = (256, 512);
+
+/// Rows and columns of an output that one task computes. The bits depend on it, and so it depends on the sizes alone.
+fn part(rows: usize, cols: usize, depth: usize) -> (usize, usize) {
+    if rows.saturating_mul(cols).saturating_mul(depth) < LARGE { (ROWS, cols) } else { LARGE_PART }
+}
+
+/// `a · b`, or `start + a · b` row by row, in parallel over parts of the result.
 fn product<T: Real>(a: Mat<'_, T>, b: Mat<'_, T>, start: Option<&[T]>) -> Vec<T> {
-    let cols = b.cols;
-    let mut y = vec![T::zero(); a.rows * cols];
-    y.par_chunks_mut(ROWS * cols).enumerate().for_each(|(i, y)| {
-        if let Some(start) = start {
-            y.chunks_exact_mut(cols).for_each(|row| row.copy_from_slice(start));
-        }
-        let rows = Mat { data: &a.data[i * ROWS * a.row_stride..], rows: y.len() / cols, ..a };
-        // SAFETY: `y` is this task's own chunk.
-        unsafe { matmul(Target::new(y, cols), start.is_some(), rows, b) };
+    let (rows, cols) = (a.rows, b.cols);
+    let (most_rows, most_cols) = part(rows, cols, a.cols);
+    let mut y = vec![T::zero(); rows * cols];
+    if let Some(start) = start {
+        y.par_chunks_mut(ROWS * cols).for_each(|y| y.chunks_exact_mut(cols).for_each(|row| row.copy_from_slice(start)));
+    }
+    let across = cols.div_ceil(most_cols);
+    let target = Target::new(&mut y, cols);
+    (0..rows.div_ceil(most_rows) * across).into_par_iter().for_each(|task| {
+        let (row, col) = (task / across * most_rows, task % across * most_cols);
+        let a = Mat { data: &a.data[row * a.row_stride..], rows: most_rows.min(rows - row), ..a };
+        let b = Mat { data: &b.data[col * b.col_stride..], cols: most_cols.min(cols - col), ..b };
+        // SAFETY: `y` is borrowed for us alone; these columns of these rows are this task's alone.
+        unsafe { matmul(target.offset(row * cols + col), start.is_some(), a, b) };
     });
     y
 }

@@ -78,6 +78,25 @@ fn conv2d_gradients_agree_between_many_and_few_columns() {
     assert_close(&many.1, &one.1, 1e-12);
 }
 
+#[test]
+fn a_large_linear_layer_computes_what_it_does_for_fewer_rows() {
+    // Large ones are computed in other parts.
+    let weight = Var::from_tensor(&normal(1, &[1100, 1000])).unwrap();
+    let (x, bias) = (Var::from_tensor(&normal(2, &[300, 1000])).unwrap(), normal(3, &[1100]));
+    let run = |first: usize, n: usize| {
+        let y = ops::linear(&x.narrow(0, first, n).unwrap(), &weight, Some(&bias)).unwrap();
+        let grads = backward(&y.sqr().unwrap().sum_all().unwrap()).unwrap();
+        [y.detach(), grads.get(&x).unwrap().clone(), grads.get(&weight).unwrap().clone()]
+    };
+    let whole = run(0, 300);
+    let parts = [run(0, 100), run(100, 100), run(200, 100)];
+    let sum = |at: usize| ((&parts[0][at] + &parts[1][at]).unwrap() + &parts[2][at]).unwrap();
+    let y = Tensor::cat(&[&parts[0][0], &parts[1][0], &parts[2][0]], 0).unwrap();
+    assert_close(&whole[0], &y, 1e-11);
+    assert_close(&whole[1], &sum(1), 1e-11);
+    assert_close(&whole[2], &sum(2), 1e-11);
+}
+
 /// Sizes for which the batch is computed by Winograd's algorithm, and one image alone is not.
 const FOR_WINOGRAD: [([usize; 4], [usize; 4], usize, usize); 5] = [
     ([1, 40, 9, 7], [48, 40, 3, 3], 1, 1),

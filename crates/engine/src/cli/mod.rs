@@ -31,6 +31,7 @@ static ALLOCATOR: sconce_core::allocator::Allocator = sconce_core::allocator::Al
 /// have the same, and one that fails alone ends them all. The exit code is 0, 1 after an error, 2 for a wrong command line, and
 /// 128 plus the signal's number after an interruption.
 pub fn main<R: Recipe>() -> ExitCode {
+    sconce_core::keep_candle_on_its_thread();
     run::<R>(std::env::args_os())
 }
 
