@@ -9,7 +9,7 @@
 /// Ours are computed by the pool that is at work, in either case.
 ///
 /// For the first line of `main`: it sets an environment variable, and so does nothing where the process has other threads already,
-/// or the system does not tell (as Linux does).
+/// or the system does not tell how many, as only Linux does.
 pub fn keep_candle_on_its_thread() {
     const THREADS: &str = "CANDLE_NUM_THREADS";
     if std::env::var_os(THREADS).is_none() && has_one_thread() {

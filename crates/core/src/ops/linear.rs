@@ -59,17 +59,20 @@ fn product<T: Real>(a: Mat<'_, T>, b: Mat<'_, T>, start: Option<&[T]>) -> Vec<T>
     let (rows, cols) = (a.rows, b.cols);
     let (most_rows, most_cols) = part(rows, cols, a.cols);
     let mut y = vec![T::zero(); rows * cols];
-    if let Some(start) = start {
-        y.par_chunks_mut(ROWS * cols).for_each(|y| y.chunks_exact_mut(cols).for_each(|row| row.copy_from_slice(start)));
-    }
     let across = cols.div_ceil(most_cols);
     let target = Target::new(&mut y, cols);
     (0..rows.div_ceil(most_rows) * across).into_par_iter().for_each(|task| {
         let (row, col) = (task / across * most_rows, task % across * most_cols);
         let a = Mat { data: &a.data[row * a.row_stride..], rows: most_rows.min(rows - row), ..a };
         let b = Mat { data: &b.data[col * b.col_stride..], cols: most_cols.min(cols - col), ..b };
+        let part = target.offset(row * cols + col);
         // SAFETY: `y` is borrowed for us alone; these columns of these rows are this task's alone.
-        unsafe { matmul(target.offset(row * cols + col), start.is_some(), a, b) };
+        unsafe {
+            if let Some(start) = start {
+                (0..a.rows).for_each(|i| part.offset(i * cols).write(&start[col..][..b.cols]));
+            }
+            matmul(part, start.is_some(), a, b);
+        }
     });
     y
 }
