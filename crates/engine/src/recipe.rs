@@ -99,6 +99,13 @@ pub struct Preset<C> {
     pub config: C,
 }
 
+impl<C> Preset<C> {
+    /// The configuration `config` under a name.
+    pub fn new(name: impl Into<String>, about: impl Into<String>, config: C) -> Self {
+        Self { name: name.into(), about: about.into(), config }
+    }
+}
+
 /// What to predict, and with what.
 #[derive(Clone, Debug)]
 pub struct PredictRequest {

@@ -16,7 +16,6 @@ use crate::{
 
 /// The named configurations, the default first.
 pub(super) fn presets() -> Vec<Preset<Config>> {
-    let preset = |name: &str, about: &str, config| Preset { name: name.into(), about: about.into(), config };
     let with = |task, config: Config| Config { task, ..config };
     let (v1, v2) = (Config::paper_v1(), Config::paper_v2());
     let mut v2_800 = v2.clone();
@@ -24,29 +23,41 @@ pub(super) fn presets() -> Vec<Preset<Config>> {
     let mut symmetric = Config::cifar10();
     symmetric.moco.symmetric = true;
     vec![
-        preset("small", "MoCo on the embedded Fashion-MNIST subset, and what its features are worth", Config::small()),
-        preset("small-random", "its baseline: the encoder as it begins", with(Task::RandomFeatures, Config::small())),
-        preset("small-pixels", "pixels as features", with(Task::PixelFeatures, Config::small())),
-        preset("study", "the same with fewer epochs: an arm of the ablations", Config::study()),
-        preset("smoke", "two epochs of a smaller network: shows that everything runs", Config::smoke()),
-        preset(
+        Preset::new(
+            "small",
+            "MoCo on the embedded Fashion-MNIST subset, and what its features are worth",
+            Config::small(),
+        ),
+        Preset::new(
+            "small-random",
+            "its baseline: the encoder as it begins",
+            with(Task::RandomFeatures, Config::small()),
+        ),
+        Preset::new("small-pixels", "pixels as features", with(Task::PixelFeatures, Config::small())),
+        Preset::new("study", "the same with fewer epochs: an arm of the ablations", Config::study()),
+        Preset::new("smoke", "two epochs of a smaller network: shows that everything runs", Config::smoke()),
+        Preset::new(
             "cifar10",
             "the authors' recipe for CIFAR-10 on one device: ResNet-18, split BN, 200 epochs (their notebook)",
             Config::cifar10(),
         ),
-        preset("cifar10-symmetric", "the same with the symmetric loss: 85.3 % after 200 epochs (ibid.)", symmetric),
-        preset(
+        Preset::new(
+            "cifar10-symmetric",
+            "the same with the symmetric loss: 85.3 % after 200 epochs (ibid.)",
+            symmetric,
+        ),
+        Preset::new(
             "paper-v1",
             "MoCo v1 on ImageNet, 200 epochs (He et al., 2020, §4; official `main_moco.py`)",
             v1.clone(),
         ),
-        preset(
+        Preset::new(
             "paper-v2",
             "MoCo v2 on ImageNet, 200 epochs (Chen et al., 2020; `--mlp --moco-t 0.2 --aug-plus --cos`)",
             v2,
         ),
-        preset("paper-v2-800", "the same for 800 epochs: 71.1 %", v2_800),
-        preset(
+        Preset::new("paper-v2-800", "the same for 800 epochs: 71.1 %", v2_800),
+        Preset::new(
             "paper-linear",
             "linear classification on ImageNet, frozen ResNet-50, lr 30 (§4.1; official `main_lincls.py`)",
             Config::paper_linear(v1),

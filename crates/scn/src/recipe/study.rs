@@ -7,7 +7,6 @@ use crate::config::{Margin, RankConfig, ScnConfig};
 
 /// The named configurations, the default first.
 pub(super) fn presets() -> Vec<Preset<Config>> {
-    let preset = |name: &str, about: &str, config| Preset { name: name.into(), about: about.into(), config };
     let as_paper = |mut config: Config| {
         let relabel = config.scn.relabel;
         let ScnConfig { model, .. } = config.scn;
@@ -17,21 +16,25 @@ pub(super) fn presets() -> Vec<Preset<Config>> {
         config
     };
     let embedded = vec![
-        preset("small", "SCN as code on the embedded Fashion-MNIST subset with 30 % symmetric noise", Config::small()),
-        preset("small-ce", "its baseline: cross-entropy alone", Config::small().cross_entropy()),
-        preset(
+        Preset::new(
+            "small",
+            "SCN as code on the embedded Fashion-MNIST subset with 30 % symmetric noise",
+            Config::small(),
+        ),
+        Preset::new("small-ce", "its baseline: cross-entropy alone", Config::small().cross_entropy()),
+        Preset::new(
             "small-paper",
             "SCN as paper at that size: losses mixed (§3.3), low group relabelled (§3.4); δ₁ stays 0.07, for batches of 64",
             as_paper(Config::small()),
         ),
-        preset("smoke", "three epochs of a smaller network: shows that everything runs", Config::smoke()),
-        preset(
+        Preset::new("smoke", "three epochs of a smaller network: shows that everything runs", Config::smoke()),
+        Preset::new(
             "emoji",
             "SCN as code on embedded emoji of seven expressions, tested on another vendor",
             Config::emoji(),
         ),
-        preset("emoji-ce", "its baseline: cross-entropy alone", Config::emoji().cross_entropy()),
-        preset("faces", "the official code's recipe on a folder of face images a class, 224×224", Config::faces()),
+        Preset::new("emoji-ce", "its baseline: cross-entropy alone", Config::emoji().cross_entropy()),
+        Preset::new("faces", "the official code's recipe on a folder of face images a class, 224×224", Config::faces()),
     ];
     embedded.into_iter().chain(papers::presets()).collect()
 }

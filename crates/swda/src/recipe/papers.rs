@@ -26,20 +26,27 @@ use crate::{
 
 /// The named configurations.
 pub(super) fn presets() -> Vec<Preset<Config>> {
-    let preset = |name: &str, about: &str, config| Preset { name: name.into(), about: about.into(), config };
     vec![
-        preset(
+        Preset::new(
             "paper-clipart",
             "Pascal VOC → Clipart1k, ResNet-101, G + L + context (Saito et al., 2019, table 1: 38.1)",
             Config::paper_clipart(),
         ),
-        preset(
+        Preset::new(
             "paper-watercolor",
             "Pascal VOC → Watercolor2k, ResNet-101 (ibid., table 2)",
             Config::paper_watercolor(),
         ),
-        preset("paper-foggy", "Cityscapes → Foggy Cityscapes, VGG-16 (ibid., table 3: 34.3)", Config::paper_foggy()),
-        preset("paper-sim10k", "Sim10k → Cityscapes, VGG-16, η = 0.1 (ibid., table 4: 40.1)", Config::paper_sim10k()),
+        Preset::new(
+            "paper-foggy",
+            "Cityscapes → Foggy Cityscapes, VGG-16 (ibid., table 3: 34.3)",
+            Config::paper_foggy(),
+        ),
+        Preset::new(
+            "paper-sim10k",
+            "Sim10k → Cityscapes, VGG-16, η = 0.1 (ibid., table 4: 40.1)",
+            Config::paper_sim10k(),
+        ),
     ]
 }
 
@@ -115,13 +122,7 @@ impl Config {
     /// What all experiments of the paper have in common: 50,000 iterations at 1e-3 and 20,000 at 1e-4, one image of each domain,
     /// whose shorter side has 600 pixels, flipped or not.
     fn paper(detector: FasterRcnnConfig, source: Images, target: Images, test: Images) -> Self {
-        // Values from 0 to 255 less the mean of models for Caffe, as red, green, blue.
-        let mean = [122.7717, 115.9465, 102.9801].map(|m| m / 255.0);
-        let normalize = Normalize { mean: mean.to_vec(), std: vec![1.0 / 255.0; 3] };
-        // The official code limits the longer side nowhere.
-        let resize = DetectionTransform::ResizeSides(ResizeSides { shorter: 600, longer: None, antialias: false });
-        let flip = DetectionTransform::HorizontalFlip(HorizontalFlip { p: 0.5 });
-        let with = |transforms| DetectionPipeline { transforms, ..DetectionPipeline::new(normalize.clone()) };
+        let (train, eval) = caffe_pipelines([122.7717, 115.9465, 102.9801], 600);
         Self {
             task: Task::Detector,
             data: DataConfig {
@@ -135,8 +136,8 @@ impl Config {
                 target_batch_size: 1,
                 batches_per_epoch: Some(10_000),
                 workers: 2,
-                train: with(vec![DetectionTransform::Rgb, flip, resize.clone()]),
-                eval: with(vec![DetectionTransform::Rgb, resize]),
+                train,
+                eval,
             },
             swda: SwdaConfig::swda(detector),
             groups: GroupsConfig { bias_lr: 2.0, bias_decay: false, classifier_lr: 1.0 },
@@ -159,6 +160,18 @@ impl Config {
             start: Start::CaffeFile,
         }
     }
+}
+
+/// Images to train on, flipped or not, and to measure on: `shorter` pixels on their shorter side, and values from 0 to 255 less
+/// `mean`, of red, green and blue, as models for Caffe see them.
+pub(super) fn caffe_pipelines(mean: [f32; 3], shorter: usize) -> (DetectionPipeline, DetectionPipeline) {
+    let normalize = Normalize { mean: mean.map(|m| m / 255.0).to_vec(), std: vec![1.0 / 255.0; 3] };
+    // The official code limits the longer side nowhere.
+    let resize = DetectionTransform::ResizeSides(ResizeSides { shorter, longer: None, antialias: false });
+    let flip = DetectionTransform::HorizontalFlip(HorizontalFlip { p: 0.5 });
+    let with = |transforms| DetectionPipeline { transforms, ..DetectionPipeline::new(normalize.clone()) };
+    let train = with(vec![DetectionTransform::Rgb, flip, resize.clone()]);
+    (train, with(vec![DetectionTransform::Rgb, resize]))
 }
 
 fn sgd(weight_decay: f64) -> OptimizerConfig {

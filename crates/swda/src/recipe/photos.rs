@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use sconce_backbones::VggConfig;
-use sconce_data::{DetectionPipeline, DetectionTransform, HorizontalFlip, Normalize, ResizeSides, Split};
+use sconce_data::Split;
 use sconce_detection::{BackboneConfig, FasterRcnnConfig, VggRegionHead};
 use sconce_engine::{Preset, ScheduleConfig, Unit, Warmup};
 
-use super::config::{Config, Start};
+use super::{config::Config, papers::caffe_pipelines};
 use crate::{
-    config::{SwdaConfig, TargetUse},
+    config::SwdaConfig,
     eval::Measure,
     images::{Images, Scene},
     train::GroupsConfig,
@@ -17,11 +17,10 @@ use crate::{
 
 /// The named configurations.
 pub(super) fn presets() -> Vec<Preset<Config>> {
-    let preset = |name: &str, about: &str, config| Preset { name: name.into(), about: about.into(), config };
     let full = Config::photo_clipart();
     vec![
-        preset("photo-clipart", "SWDA on VGG-16, composed photos → clipart, with fetched files", full.clone()),
-        preset("photo-clipart-source-only", "its baseline: photos alone", full.source_only()),
+        Preset::new("photo-clipart", "SWDA on VGG-16, composed photos → clipart, with fetched files", full.clone()),
+        Preset::new("photo-clipart-source-only", "its baseline: photos alone", full.source_only()),
     ]
 }
 
@@ -51,22 +50,15 @@ impl Config {
         detector.rpn.eval.after_nms = 100;
 
         let mut config = Self::paper_foggy();
-        config.start = Start::CaffeFile;
-        config.swda = SwdaConfig { target: TargetUse::Separate, ..SwdaConfig::swda(detector) };
+        config.swda = SwdaConfig::swda(detector);
         config.groups = GroupsConfig::PLAIN;
         config.data.source = photo_scenes(Split::Train, TRAIN, 5);
         config.data.target = Images::scenes(Scene::Clear, TRAIN);
         config.data.test = Images::test_scenes(Scene::Clear, TEST);
         config.data.source_test = Some(photo_scenes(Split::Test, TEST, 4));
         config.data.batches_per_epoch = None;
-        let resize = DetectionTransform::ResizeSides(ResizeSides { shorter: SHORTER, longer: None, antialias: false });
-        let flip = DetectionTransform::HorizontalFlip(HorizontalFlip { p: 0.5 });
-        // What the weights were trained on: values from 0 to 255 less this, here as red, green, blue.
-        let mean = [123.68, 116.779, 103.939].map(|m| m / 255.0);
-        let normalize = Normalize { mean: mean.to_vec(), std: vec![1.0 / 255.0; 3] };
-        let with = |transforms| DetectionPipeline { transforms, ..DetectionPipeline::new(normalize.clone()) };
-        config.data.train = with(vec![flip, resize.clone()]);
-        config.data.eval = with(vec![resize]);
+        // What the weights were trained on.
+        (config.data.train, config.data.eval) = caffe_pipelines([123.68, 116.779, 103.939], SHORTER);
         config.trainer.epochs = 3;
         config.trainer.clip_norm = Some(10.0);
         config.trainer.log_every = 50;

@@ -15,18 +15,17 @@ use crate::{
 
 /// The named configurations, the default first.
 pub(super) fn presets() -> Vec<Preset<Config>> {
-    let preset = |name: &str, about: &str, config| Preset { name: name.into(), about: about.into(), config };
     let small = Config::small();
     vec![
-        preset("small", "SWDA on embedded scenes, clear → fog", small.clone().started()),
-        preset("small-source-only", "its baseline: the source alone", small.started().source_only()),
-        preset(
+        Preset::new("small", "SWDA on embedded scenes, clear → fog", small.clone().started()),
+        Preset::new("small-source-only", "its baseline: the source alone", small.started().source_only()),
+        Preset::new(
             "small-classifier",
             "what detectors of scenes start from: their trunk as a classifier",
             Config::classifier(),
         ),
-        preset("emoji-clipart", "SWDA on embedded scenes, emoji → clipart", Config::emoji_to_clipart()),
-        preset("smoke", "two epochs on few scenes: shows that everything runs", Config::smoke().started()),
+        Preset::new("emoji-clipart", "SWDA on embedded scenes, emoji → clipart", Config::emoji_to_clipart()),
+        Preset::new("smoke", "two epochs on few scenes: shows that everything runs", Config::smoke().started()),
     ]
 }
 
