@@ -2,16 +2,17 @@
 
 #![no_main]
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use libfuzzer_sys::fuzz_target;
 use sconce_data::parse_coco;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(instances) = parse_coco(bytes, Path::new("fuzz")) else { return };
-    // Every annotation has its image and its category.
-    for annotation in &instances.annotations {
-        assert!(instances.images.iter().any(|image| image.id == annotation.image_id));
-        assert!(instances.categories.iter().any(|category| category.id == annotation.category_id));
-    }
+    // Ids name one thing each, and images lie below their folder.
+    let are_unique = |ids: Vec<u64>| ids.iter().collect::<HashSet<_>>().len() == ids.len();
+    assert!(are_unique(instances.images.iter().map(|image| image.id).collect()));
+    assert!(are_unique(instances.categories.iter().map(|category| category.id).collect()));
+    assert!(are_unique(instances.annotations.iter().map(|annotation| annotation.id).collect()));
+    assert!(instances.images.iter().all(|image| !image.file_name.split(['/', '\\']).any(|part| part == "..")));
 });

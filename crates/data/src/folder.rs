@@ -28,7 +28,7 @@ pub fn read_image_folder(root: &Path) -> Result<ImageDataset> {
         for (folder, mut files) in walk(root, class)? {
             files.retain(|name| is_image(name));
             files.sort();
-            samples.extend(files.into_iter().map(|name| (format!("{folder}/{name}"), label as u32)));
+            samples.extend(files.into_iter().map(|name| (below(&folder, &name), label as u32)));
         }
         if samples.len() == before {
             return Err(DataError::Empty { path: root.join(class), expected: "PNG, JPEG, WebP, BMP or PNM files" });
@@ -38,16 +38,21 @@ pub fn read_image_folder(root: &Path) -> Result<ImageDataset> {
 }
 
 /// `folder` and every folder below it, as paths below `root`, sorted as text; each with its files, in no order.
-fn walk(root: &Path, folder: &str) -> Result<Vec<(String, Vec<String>)>> {
+pub(crate) fn walk(root: &Path, folder: &str) -> Result<Vec<(String, Vec<String>)>> {
     let mut found = Vec::new();
     let mut next = vec![folder.to_owned()];
     while let Some(parent) = next.pop() {
         let (folders, files) = entries(&root.join(&parent))?;
-        next.extend(folders.into_iter().map(|name| format!("{parent}/{name}")));
+        next.extend(folders.into_iter().map(|name| below(&parent, &name)));
         found.push((parent, files));
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// The path of what is called `name` in `folder`, which is the root itself if it is empty.
+pub(crate) fn below(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 /// The names of the folders and of the files in `folder`, in no order.
@@ -74,7 +79,7 @@ fn text(path: &Path) -> Result<String> {
     })
 }
 
-fn is_image(name: &str) -> bool {
+pub(crate) fn is_image(name: &str) -> bool {
     name.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension)))
 }
 

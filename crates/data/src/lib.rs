@@ -13,7 +13,8 @@
 //! - [`DetectionDataset`] is a list of images with the objects on them; [`DetectionSource`] gives them through a
 //!   [`DetectionPipeline`], whose transforms take the boxes along. [`draw_boxes`] shows them.
 //! - Detection datasets are read in their layouts: [`read_voc`] for that of Pascal VOC, in which most sets for domain adaptation
-//!   come; [`read_cityscapes`] for the original with its foggy twins; [`read_coco`].
+//!   come; [`read_cityscapes`] for the original with its foggy twins; [`read_coco`]. A target domain needs no labels:
+//!   [`read_unlabelled`], [`read_voc_unlabelled`], [`read_cityscapes_unlabelled`].
 //! - [`Scenes`] composes images of [`CutOuts`], with exact boxes and masks, in any number; `cut_outs` has some inside the binary,
 //!   with the feature `embedded`.
 //! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file. Lists of others, with
@@ -105,7 +106,8 @@ pub use detection::{
     CityscapesSplit, CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoImage, CocoInstances, DetectionCounts,
     Difficult, EmptyImages, FogDensity, ImageCounts, ObjectCounts, OnInvalid, OtherClasses, VOC_CLASSES, VocAnnotation,
     VocConfig, VocCoordinates, VocListed, VocObject, VocPart, VocPresence, WATERCOLOR_CLASSES,
-    parse_cityscapes_instances, parse_coco, parse_voc_list, parse_voc_xml, read_cityscapes, read_coco, read_voc,
+    parse_cityscapes_instances, parse_coco, parse_voc_list, parse_voc_xml, read_cityscapes, read_cityscapes_unlabelled,
+    read_coco, read_unlabelled, read_voc, read_voc_unlabelled,
 };
 pub use detection::{
     DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSample, DetectionSource, DetectionTransform,

@@ -11,11 +11,12 @@ mod resize;
 mod rules;
 mod source;
 mod transform;
+mod unlabelled;
 mod voc;
 
 pub use cityscapes::{
     CITYSCAPES_CLASSES, CityscapesConfig, CityscapesGroups, CityscapesImages, CityscapesInstance, CityscapesInstances,
-    CityscapesSplit, FogDensity, parse_cityscapes_instances, read_cityscapes,
+    CityscapesSplit, FogDensity, parse_cityscapes_instances, read_cityscapes, read_cityscapes_unlabelled,
 };
 pub use coco::{
     CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoImage, CocoInstances, parse_coco, read_coco,
@@ -28,7 +29,8 @@ pub use resize::{ResizeSides, ScaleJitter};
 pub use rules::{DetectionCounts, Difficult, EmptyImages, ImageCounts, ObjectCounts, OnInvalid, OtherClasses};
 pub use source::{DetectionBatch, DetectionSource};
 pub use transform::DetectionTransform;
+pub use unlabelled::read_unlabelled;
 pub use voc::{
     VOC_CLASSES, VocAnnotation, VocConfig, VocCoordinates, VocListed, VocObject, VocPart, VocPresence,
-    WATERCOLOR_CLASSES, parse_voc_list, parse_voc_xml, read_voc,
+    WATERCOLOR_CLASSES, parse_voc_list, parse_voc_xml, read_voc, read_voc_unlabelled,
 };

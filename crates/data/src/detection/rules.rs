@@ -19,6 +19,13 @@ pub enum OnInvalid {
     Skip,
 }
 
+/// Whether a reader looks at what is on the images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Annotations {
+    Read,
+    Ignore,
+}
+
 impl OnInvalid {
     /// Nothing for an image that is wrong, which is counted, or what is wrong with it.
     pub(super) fn skip_image<T>(self, error: DataError, count: &mut usize) -> Result<Option<T>> {
@@ -114,6 +121,8 @@ pub struct ObjectCounts {
     pub clamped: usize,
     /// Of other classes, by their names.
     pub other_classes: BTreeMap<String, usize>,
+    /// On images that the file does not have.
+    pub unknown_image: usize,
     /// Hard to recognise, where [`Difficult::Drop`] says so.
     pub difficult: usize,
     /// Groups that are not told apart, where they are left out.
@@ -157,6 +166,7 @@ impl ObjectCounts {
         for (name, n) in other.other_classes {
             *self.other_classes.entry(name).or_default() += n;
         }
+        self.unknown_image += other.unknown_image;
         self.difficult += other.difficult;
         self.crowds += other.crowds;
         self.outside += other.outside;

@@ -9,7 +9,7 @@ use crate::{GaussianNoise, HorizontalFlip, Image, Resize, Result, transform::mir
 /// A transform of an 8-bit image and of the boxes in it. In TOML: `{ name = "resize-sides", shorter = 600 }`.
 ///
 /// A pixel that belongs to an object belongs to its box afterwards, apart from half a pixel where an image was resized: see
-/// the property test in `tests/it/detection_transforms.rs`.
+/// the property test in `tests/it/detection.rs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum DetectionTransform {

@@ -6,7 +6,7 @@ use sconce_core::geometry::Object;
 use sconce_data::{
     CITYSCAPES_CLASSES, CityscapesConfig, CityscapesGroups, CityscapesImages, CityscapesSplit, DataError,
     DetectionDataset, EmptyImages, FogDensity, Image, OnInvalid, VocAnnotation, VocConfig, parse_cityscapes_instances,
-    read_cityscapes, read_voc,
+    read_cityscapes, read_cityscapes_unlabelled, read_voc,
 };
 
 /// The size of the map, (height, width).
@@ -223,4 +223,14 @@ fn an_instance_of_no_class_is_wrong() {
     let (_, counts) =
         read_cityscapes(root.path(), &CityscapesConfig { on_invalid: OnInvalid::Skip, ..config() }).unwrap();
     assert_eq!(counts.objects.other_classes["class 40"], 1);
+}
+
+#[test]
+fn a_target_needs_no_maps() {
+    let root = tree();
+    let (labelled, _) = read_cityscapes(root.path(), &config()).unwrap();
+    fs::remove_dir_all(root.path().join("gtFine")).unwrap();
+    assert!(read_cityscapes(root.path(), &config()).is_err());
+    let (target, counts) = read_cityscapes_unlabelled(root.path(), &config()).unwrap();
+    assert_eq!((target.samples(), counts.images.kept), (labelled.without_objects().samples(), 3));
 }

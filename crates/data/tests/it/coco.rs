@@ -99,14 +99,6 @@ fn a_file_that_contradicts_itself_is_refused() {
         &|v| v["annotations"][3]["id"] = json!(9),
         "record 3 is an annotation with the id 9 once more, expected every id once",
     );
-    check(
-        &|v| v["annotations"][1]["image_id"] = json!(5),
-        "record 1 is an annotation of image 5, expected the id of an image",
-    );
-    check(
-        &|v| v["annotations"][1]["category_id"] = json!(2),
-        "record 1 is an annotation of category 2, expected the id of a category",
-    );
     for change in [
         (|v: &mut Value| v["annotations"][0]["bbox"] = json!([1, 2, 3])) as fn(&mut Value),
         |v| v["annotations"][0]["iscrowd"] = json!(2),
@@ -151,4 +143,25 @@ fn every_wrong_image_is_an_error_or_counted() {
     assert!(matches!(error, DataError::ImageSize { .. }) && counts.wrong_size == 1, "{error}");
     let root = tree(&json!({"images": [], "annotations": [], "categories": []}));
     assert!(matches!(read_coco(root.path(), &config()), Err(DataError::Empty { .. })));
+}
+
+#[test]
+fn an_annotation_of_nothing_is_an_error_or_counted() {
+    for (key, id, expected) in [
+        ("image_id", 5, "record 1 is an annotation of image 5, expected the id of an image"),
+        ("category_id", 2, "record 1 is an annotation of category 2, expected the id of a category"),
+    ] {
+        let mut instances = fixture("coco.json");
+        instances["annotations"][1][key] = json!(id);
+        let error = read_coco(tree(&instances).path(), &config()).unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{error}");
+    }
+    let mut instances = fixture("coco.json");
+    let whole = read_coco(tree(&instances).path(), &config()).unwrap().counts.objects;
+    instances["annotations"][0]["category_id"] = json!(999);
+    instances["annotations"][1]["image_id"] = json!(999);
+    let skipping = CocoConfig { on_invalid: OnInvalid::Skip, ..config() };
+    let counts = read_coco(tree(&instances).path(), &skipping).unwrap().counts.objects;
+    assert_eq!((counts.listed, counts.kept), (whole.listed, whole.kept - 2));
+    assert_eq!((counts.unknown_image, counts.other_classes["category 999"]), (1, 1));
 }

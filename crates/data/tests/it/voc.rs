@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 use proptest::{collection::vec, option, prelude::*};
 use sconce_data::{
     DataError, DetectionDataset, Difficult, FogDensity, Image, OnInvalid, OtherClasses, VOC_CLASSES, VocAnnotation,
-    VocConfig, VocCoordinates, VocObject, VocPart, VocPresence, parse_voc_list, parse_voc_xml, read_voc,
+    VocConfig, VocCoordinates, VocObject, VocPart, VocPresence, parse_voc_list, parse_voc_xml, read_unlabelled,
+    read_voc, read_voc_unlabelled,
 };
 
 const SIZE: (usize, usize) = (30, 40);
@@ -350,4 +351,35 @@ fn a_configuration_can_be_a_file() {
     let expected = VocConfig::new(vec![VocPart::new("", "train")], &["car"]);
     assert_eq!(config, VocConfig { other_classes: OtherClasses::Drop, on_invalid: OnInvalid::Skip, ..expected });
     assert!(toml::from_str::<VocConfig>(&format!("dificult = \"drop\"\n{text}")).is_err());
+}
+
+#[test]
+fn a_target_needs_no_annotation() {
+    let root = tree("", "train", &[("a", dog()), ("b.jpg", dog())]);
+    let labelled = read_voc(root.path(), &config()).unwrap().0;
+    write(root.path(), "Annotations/a.xml", "no XML");
+    fs::remove_file(root.path().join("Annotations/b.xml")).unwrap();
+    assert!(read_voc(root.path(), &config()).is_err());
+    let (target, counts) = read_voc_unlabelled(root.path(), &config()).unwrap();
+    assert_eq!((target.samples(), counts.images.kept), (labelled.without_objects().samples(), 2));
+
+    // A folder of images is enough.
+    let classes = config().classes;
+    let target = read_unlabelled(&root.path().join("JPEGImages"), &classes).unwrap();
+    assert_eq!((names(&target), target.classes()), (vec!["a.jpg", "b.jpg"], &classes[..]));
+    assert_eq!(names(&read_unlabelled(root.path(), &classes).unwrap()), ["JPEGImages/a.jpg", "JPEGImages/b.jpg"]);
+    let empty = read_unlabelled(&root.path().join("Annotations"), &classes).unwrap_err();
+    assert!(matches!(empty, DataError::Empty { .. }), "{empty}");
+    write(root.path(), "JPEGImages/c.png", "no image");
+    let broken = read_unlabelled(root.path(), &classes).unwrap_err().to_string();
+    assert!(broken.contains("c.png"), "{broken}");
+}
+
+#[test]
+fn two_lists_of_a_folder_share_no_image() {
+    let root = tree("", "train", &[("a", dog())]);
+    add(root.path(), "", "trainval", &[("b", dog()), ("a", dog())]);
+    let config = VocConfig { parts: vec![VocPart::new("", "train"), VocPart::new("", "trainval")], ..config() };
+    let error = read_voc(root.path(), &config).unwrap_err().to_string();
+    assert!(error.contains("trainval.txt:2") && error.contains("`JPEGImages/a` once more"), "{error}");
 }

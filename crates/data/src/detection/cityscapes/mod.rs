@@ -6,4 +6,4 @@ mod read;
 
 pub use instances::{CityscapesInstance, CityscapesInstances, parse_cityscapes_instances};
 pub use layout::{CITYSCAPES_CLASSES, CityscapesImages, CityscapesSplit, FogDensity};
-pub use read::{CityscapesConfig, CityscapesGroups, read_cityscapes};
+pub use read::{CityscapesConfig, CityscapesGroups, read_cityscapes, read_cityscapes_unlabelled};

@@ -17,7 +17,9 @@ use super::{
 use crate::{
     DataError, Result,
     detection::{
-        DetectionCounts, DetectionDataset, DetectionSample, EmptyImages, OnInvalid, classes::ClassIndex, rules::skip,
+        DetectionCounts, DetectionDataset, DetectionSample, EmptyImages, OnInvalid,
+        classes::ClassIndex,
+        rules::{Annotations, skip},
     },
     folder::entries,
     image::read_size,
@@ -97,7 +99,27 @@ impl CityscapesConfig {
 /// that Cityscapes does not tell the instances of. Where invalid annotations are errors: [`DataError::Io`] for a missing map,
 /// [`DataError::Decode`], [`DataError::ImageSize`], [`DataError::Object`] for an instance of no class.
 pub fn read_cityscapes(root: &Path, config: &CityscapesConfig) -> Result<(DetectionDataset, DetectionCounts)> {
-    let reader = CityscapesReader { root, config, classes: ClassIndex::new(&config.classes)? };
+    read(root, config, Annotations::Read)
+}
+
+/// [`read_cityscapes`] without a look at what is on the images: there need not be a folder `gtFine`, and whether an image has an
+/// object is not known. What adaptation may see of a target domain.
+///
+/// # Errors
+/// As [`read_cityscapes`] for folders, images and classes.
+pub fn read_cityscapes_unlabelled(
+    root: &Path,
+    config: &CityscapesConfig,
+) -> Result<(DetectionDataset, DetectionCounts)> {
+    read(root, config, Annotations::Ignore)
+}
+
+fn read(
+    root: &Path,
+    config: &CityscapesConfig,
+    annotations: Annotations,
+) -> Result<(DetectionDataset, DetectionCounts)> {
+    let reader = CityscapesReader { root, config, classes: ClassIndex::new(&config.classes)?, annotations };
     if let Some(unknown) = reader.classes.names().iter().find(|name| !has_instances(name)) {
         return Err(DataError::argument("class", format!("`{unknown}`"), "one whose instances are told apart"));
     }
@@ -115,6 +137,7 @@ struct CityscapesReader<'a> {
     root: &'a Path,
     config: &'a CityscapesConfig,
     classes: ClassIndex,
+    annotations: Annotations,
 }
 
 /// An image by its city, and by city, sequence and number.
@@ -163,6 +186,14 @@ impl CityscapesReader<'_> {
         let (images, split) = (self.config.images, self.config.split.name());
         let map = self.root.join(format!("gtFine/{split}/{city}/{name}_gtFine_instanceIds.png"));
         let name = format!("{}/{split}/{city}/{name}{}", images.folder(), images.file_end());
+        let path = self.root.join(&name);
+        let size = match read_size(&path) {
+            Ok(size) => size,
+            Err(error) => return self.config.on_invalid.skip_image(error, &mut counts.images.broken_image),
+        };
+        if self.annotations == Annotations::Ignore {
+            return Ok(Some(DetectionSample { name, size, objects: Vec::new() }));
+        }
         let bytes = match fs::read(&map) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -173,11 +204,6 @@ impl CityscapesReader<'_> {
         let found = match parse_cityscapes_instances(&bytes, &map) {
             Ok(found) => found,
             Err(error) => return self.config.on_invalid.skip_image(error, &mut counts.images.broken_annotation),
-        };
-        let path = self.root.join(&name);
-        let size = match read_size(&path) {
-            Ok(size) => size,
-            Err(error) => return self.config.on_invalid.skip_image(error, &mut counts.images.broken_image),
         };
         if size != found.size {
             let error = DataError::ImageSize { path, found: size, expected: found.size };

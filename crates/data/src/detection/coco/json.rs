@@ -67,7 +67,7 @@ pub struct CocoCategory {
 ///
 /// # Errors
 /// [`DataError::Line`] for what is no JSON, or not of this form; [`DataError::Record`] for an id or a file that is there twice, a
-/// file that leaves its folder, and an annotation of an unknown image or category.
+/// file that leaves its folder. Whether annotations are of these images and categories is for [`super::read_coco`] to say.
 pub fn parse_coco(bytes: &[u8], origin: &Path) -> Result<CocoInstances> {
     let parsed: CocoInstances = serde_json::from_slice(bytes).map_err(|e| {
         let line = Line { path: origin, number: e.line() };
@@ -97,16 +97,6 @@ pub fn parse_coco(bytes: &[u8], origin: &Path) -> Result<CocoInstances> {
     }
     if let Some(i) = repeated(annotations.iter().map(|annotation| annotation.id)) {
         return fail(i, format!("an annotation with the id {} once more", annotations[i].id), "every id once");
-    }
-    let image_ids: HashSet<u64> = images.iter().map(|image| image.id).collect();
-    let category_ids: HashSet<u64> = categories.iter().map(|category| category.id).collect();
-    for (i, annotation) in annotations.iter().enumerate() {
-        if !image_ids.contains(&annotation.image_id) {
-            return fail(i, format!("an annotation of image {}", annotation.image_id), "the id of an image");
-        }
-        if !category_ids.contains(&annotation.category_id) {
-            return fail(i, format!("an annotation of category {}", annotation.category_id), "the id of a category");
-        }
     }
     Ok(parsed)
 }

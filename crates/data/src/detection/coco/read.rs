@@ -1,7 +1,7 @@
 //! Datasets in COCO's format, from a folder.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -75,13 +75,14 @@ impl CocoConfig {
 ///
 /// # Errors
 /// [`DataError::Io`] for the file, [`DataError::Line`] or [`DataError::Record`] as [`parse_coco`], [`DataError::Empty`] without
-/// images, or if no image is left. Where invalid annotations are errors: [`DataError::Record`] for a box that is wrong, with its
-/// place in the list of annotations; [`DataError::Io`] or [`DataError::Decode`] for an image, [`DataError::ImageSize`] for one of
+/// images, or if no image is left. Where invalid annotations are errors: [`DataError::Record`] for one of an unknown image or
+/// category, or with a box that is wrong, with its place in the list of annotations; [`DataError::Io`] or [`DataError::Decode`] for an image, [`DataError::ImageSize`] for one of
 /// another size.
 pub fn read_coco(root: &Path, config: &CocoConfig) -> Result<CocoDataset> {
     let path = root.join(&config.annotations);
     let bytes = fs::read(&path).map_err(DataError::io(&path))?;
     let CocoInstances { mut images, annotations, mut categories } = parse_coco(&bytes, &path)?;
+    let unknown_image = check_images(&images, &annotations, config, &path)?;
     images.sort_by_key(|image| image.id);
     categories.sort_by_key(|category| category.id);
     let reader = CocoReader::new(root, config, path, &annotations, &categories);
@@ -91,11 +92,32 @@ pub fn read_coco(root: &Path, config: &CocoConfig) -> Result<CocoDataset> {
     let (image_ids, samples): (Vec<_>, Vec<_>) = samples.into_iter().flatten().unzip();
     let samples = not_empty(samples, &reader.path, "images")?;
     let classes = categories.iter().map(|category| lower(&category.name)).collect();
+    let mut counts: DetectionCounts = counts.into_iter().sum();
+    counts.objects.listed += unknown_image;
+    counts.objects.unknown_image = unknown_image;
     Ok(CocoDataset {
         dataset: DetectionDataset::from_files(&reader.images, classes, samples)?,
         image_ids,
         category_ids: categories.iter().map(|category| category.id).collect(),
-        counts: counts.into_iter().sum(),
+        counts,
+    })
+}
+
+/// How many annotations are of images that the file does not have, where that is no error.
+fn check_images(
+    images: &[CocoImage],
+    annotations: &[CocoAnnotation],
+    config: &CocoConfig,
+    path: &Path,
+) -> Result<usize> {
+    let ids: HashSet<u64> = images.iter().map(|image| image.id).collect();
+    let mut unknown = annotations.iter().enumerate().filter(|(_, annotation)| !ids.contains(&annotation.image_id));
+    if config.on_invalid == OnInvalid::Skip {
+        return Ok(unknown.count());
+    }
+    unknown.next().map_or(Ok(0), |(record, annotation)| {
+        let found = format!("an annotation of image {}", annotation.image_id);
+        Err(DataError::Record { path: path.to_owned(), record, found, expected: "the id of an image".to_owned() })
     })
 }
 
@@ -179,9 +201,17 @@ impl<'a> CocoReader<'a> {
             found: format!("annotation {} with {found}", annotation.id),
             expected,
         };
+        let Some(&label) = self.labels.get(&annotation.category_id) else {
+            let found = format!("category {}", annotation.category_id);
+            if self.config.on_invalid == OnInvalid::Fail {
+                let found = format!("an annotation of {found}");
+                let (path, expected) = (self.path.clone(), "the id of a category".to_owned());
+                return Err(DataError::Record { path, record, found, expected });
+            }
+            *counts.other_classes.entry(found).or_default() += 1;
+            return Ok(None);
+        };
         let Some(bbox) = counts.fit(bbox, size, self.config.on_invalid, fail)? else { return Ok(None) };
-        // `parse_coco` has seen that the category exists.
-        let Some(&label) = self.labels.get(&annotation.category_id) else { return Ok(None) };
         counts.kept += 1;
         Ok(Some(Object { is_crowd: annotation.iscrowd, area: annotation.area, ..Object::new(bbox, label) }))
     }

@@ -35,7 +35,8 @@ pub struct VocObject {
 
 impl VocAnnotation {
     /// What is known of `sample`, with columns that count from 1, as [`super::read_voc`] expects them: to convert another
-    /// dataset. `classes` are its dataset's. Crowds and areas have no place in VOC's format.
+    /// dataset. `classes` are its dataset's. Areas have no place in VOC's
+    /// format; a crowd is an object that is difficult, which an evaluation leaves out as well.
     ///
     /// # Errors
     /// [`DataError::Label`] for a label that no class has.
@@ -48,7 +49,7 @@ impl VocAnnotation {
                 name: name.cloned().ok_or(DataError::Label { record, found, classes: classes.len() })?,
                 // Both ends are in the box: the last column is one less than its right edge, and counted from 1.
                 bndbox: [x1 + 1.0, y1 + 1.0, x2, y2],
-                is_difficult: object.is_difficult,
+                is_difficult: object.is_difficult || object.is_crowd,
                 is_truncated: false,
                 pose: None,
             })

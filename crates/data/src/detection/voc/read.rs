@@ -16,7 +16,7 @@ use crate::{
     detection::{
         DetectionCounts, DetectionDataset, DetectionSample, Difficult, EmptyImages, OnInvalid, OtherClasses,
         classes::{ClassIndex, lower},
-        rules::skip,
+        rules::{Annotations, skip},
     },
     image::read_size,
     line::{Line, quoted},
@@ -50,24 +50,23 @@ const EXTENSIONS: [&str; 3] = ["jpg", "png", "jpeg"];
 /// file, [`DataError::Line`] or [`DataError::Object`] as [`parse_voc_xml`], [`DataError::Object`] for an unknown class or a box
 /// that is wrong, [`DataError::Decode`] for what is no image, [`DataError::ImageSize`] for an image of another size.
 pub fn read_voc(root: &Path, config: &VocConfig) -> Result<(DetectionDataset, DetectionCounts)> {
-    let reader = VocReader { root, config, classes: ClassIndex::new(&config.classes)? };
-    let mut images = Vec::new();
-    for part in &config.parts {
-        images.extend(reader.list(part)?);
-    }
-    let read: Vec<_> = images.par_iter().map(|image| reader.image(image)).collect();
-    // The first error in the order of the lists, whichever thread was faster.
-    let read = read.into_iter().collect::<Result<Vec<_>>>()?;
-    let (samples, counts): (Vec<_>, Vec<_>) = read.into_iter().unzip();
-    let samples = not_empty(samples.into_iter().flatten().collect(), root, "images of the lists")?;
-    let dataset = DetectionDataset::from_files(root, reader.classes.names().to_vec(), samples)?;
-    Ok((dataset, counts.into_iter().sum()))
+    VocReader { root, config, classes: ClassIndex::new(&config.classes)?, annotations: Annotations::Read }.read()
+}
+
+/// [`read_voc`] without a look at what is on the images: the folder of the annotations may be missing, and whether an image has
+/// an object is not known. What adaptation may see of a target domain.
+///
+/// # Errors
+/// As [`read_voc`] for lists and images.
+pub fn read_voc_unlabelled(root: &Path, config: &VocConfig) -> Result<(DetectionDataset, DetectionCounts)> {
+    VocReader { root, config, classes: ClassIndex::new(&config.classes)?, annotations: Annotations::Ignore }.read()
 }
 
 struct VocReader<'a> {
     root: &'a Path,
     config: &'a VocConfig,
     classes: ClassIndex,
+    annotations: Annotations,
 }
 
 /// An image that a list names.
@@ -98,19 +97,35 @@ impl VocImage<'_> {
 }
 
 impl VocReader<'_> {
-    /// The images of the lists of `part`.
-    fn list<'p>(&self, part: &'p VocPart) -> Result<Vec<VocImage<'p>>> {
+    fn read(&self) -> Result<(DetectionDataset, DetectionCounts)> {
+        let mut images = Vec::new();
+        let mut names = UniqueNames::default();
+        for part in &self.config.parts {
+            images.extend(self.list(part, &mut names)?);
+        }
+        let read: Vec<_> = images.par_iter().map(|image| self.image(image)).collect();
+        // The first error in the order of the lists, whichever thread was faster.
+        let read = read.into_iter().collect::<Result<Vec<_>>>()?;
+        let (samples, counts): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+        let samples = not_empty(samples.into_iter().flatten().collect(), self.root, "images of the lists")?;
+        let dataset = DetectionDataset::from_files(self.root, self.classes.names().to_vec(), samples)?;
+        Ok((dataset, counts.into_iter().sum()))
+    }
+
+    /// The images of the lists of `part`, each of whose `names` is new: two lists of one folder must not share an image.
+    fn list<'p>(&self, part: &'p VocPart, names: &mut UniqueNames) -> Result<Vec<VocImage<'p>>> {
         let path_of = |split: &str| self.root.join(&part.folder).join("ImageSets/Main").join(format!("{split}.txt"));
         let path = path_of(&part.split);
         let instead = !part.otherwise.is_empty() && !path.is_file();
         let paths = if instead { part.otherwise.iter().map(|split| path_of(split)).collect() } else { vec![path] };
-        let mut names = UniqueNames::default();
         let mut images = Vec::new();
         for path in paths {
             let text = fs::read_to_string(&path).map_err(DataError::io(&path))?;
             for listed in not_empty(parse_voc_list(&text, &path)?, &path, "ids of images")? {
-                names.add(&listed.id, Line { path: &path, number: listed.line })?;
-                images.push(VocImage { folder: &part.folder, listed, list: path.clone() });
+                let number = listed.line;
+                let image = VocImage { folder: &part.folder, listed, list: path.clone() };
+                names.add(&image.path(IMAGES, image.stem()), Line { path: &path, number })?;
+                images.push(image);
             }
         }
         Ok(images)
@@ -143,6 +158,13 @@ impl VocReader<'_> {
                 .on_invalid
                 .skip_image(missing("the image of this line", &path), &mut images.missing_image);
         };
+        let size = match read_size(&self.root.join(&name)) {
+            Ok(size) => size,
+            Err(error) => return self.config.on_invalid.skip_image(error, &mut images.broken_image),
+        };
+        if self.annotations == Annotations::Ignore {
+            return Ok(Some(DetectionSample { name, size, objects: Vec::new() }));
+        }
         let path = self.root.join(image.path("Annotations", &format!("{}.xml", image.stem())));
         if !path.is_file() {
             return self
@@ -154,10 +176,6 @@ impl VocReader<'_> {
         let annotation = match text.and_then(|text| parse_voc_xml(&text, &path)) {
             Ok(annotation) => annotation,
             Err(error) => return self.config.on_invalid.skip_image(error, &mut images.broken_annotation),
-        };
-        let size = match read_size(&self.root.join(&name)) {
-            Ok(size) => size,
-            Err(error) => return self.config.on_invalid.skip_image(error, &mut images.broken_image),
         };
         if let Some(expected) = annotation.size.filter(|&annotated| annotated != size) {
             let error = DataError::ImageSize { path: self.root.join(&name), found: size, expected };
