@@ -31,6 +31,16 @@ pub enum AnchorRule {
     },
 }
 
+impl AnchorRule {
+    /// How far the centre of an anchor is from where its position begins, in pixels on either axis.
+    pub(crate) fn offset(self) -> f64 {
+        match self {
+            Self::Torchvision => 0.0,
+            Self::Caffe { stride } => stride as f64 / 2.0,
+        }
+    }
+}
+
 impl AnchorConfig {
     /// The anchors of Faster R-CNN on one map: sizes 128, 256, 512 and ratios ½, 1, 2 (Ren et al., 2015, section 3.1.1).
     pub fn faster_rcnn(rule: AnchorRule) -> Self {

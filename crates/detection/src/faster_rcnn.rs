@@ -208,9 +208,6 @@ impl FasterRcnn {
         let proposals = self.rpn.proposals(&output, sizes, &self.rpn.config().eval)?;
         let boxes: Vec<Vec<_>> =
             proposals.iter().map(|proposals| proposals.iter().map(|proposal| proposal.bbox).collect()).collect();
-        if boxes.iter().all(Vec::is_empty) {
-            return Ok(vec![Vec::new(); boxes.len()]);
-        }
         // Nothing is dropped in evaluation.
         let rng = &mut Rng::new(0, "evaluation");
         let regions = self.roi_heads.forward(&self.backbone, (features, context), &boxes, (Mode::Eval, rng))?;

@@ -15,7 +15,7 @@ use crate::{
     matcher::{Match, MatcherConfig},
     proposals::{ScoredBox, batched_nms},
     roi_pool::{RoiPoolConfig, rows_of_four},
-    rpn::{box_loss, untouched},
+    rpn::box_loss,
     sampler::SamplerConfig,
     target::{Targets, single},
 };
@@ -190,6 +190,9 @@ impl RoiHeads {
         boxes: &[Vec<BBox>],
         (mode, rng): (Mode, &mut Rng),
     ) -> Result<RoiOutput> {
+        if boxes.iter().all(Vec::is_empty) {
+            return self.nothing(backbone, features);
+        }
         let place = (self.stride, self.coder.convention);
         let regions = self.config.pool.pool(features, boxes, place)?;
         let features = backbone.regions(&regions, mode, rng)?;
@@ -212,6 +215,13 @@ impl RoiHeads {
         Ok(RoiOutput { logits: self.cls_score.forward(&joined)?, deltas: self.bbox_pred.forward(&joined)?, features })
     }
 
+    /// What is said of no regions: nothing.
+    fn nothing(&self, backbone: &Backbone, map: &Tensor) -> Result<RoiOutput> {
+        let classes = 1 + self.config.n_classes;
+        let empty = |columns: usize| Tensor::zeros((0, columns), map.dtype(), map.device());
+        Ok(RoiOutput { features: empty(backbone.n_features())?, logits: empty(classes)?, deltas: empty(4 * classes)? })
+    }
+
     /// The losses of what `output` says of the regions that were sampled.
     ///
     /// # Errors
@@ -219,7 +229,8 @@ impl RoiHeads {
     pub fn losses(&self, output: &RoiOutput, sampled: &SampledRois) -> Result<RoiLosses> {
         let n = sampled.classes.len();
         if n == 0 {
-            return Ok(RoiLosses { classifier: untouched(&output.logits)?, bbox: untouched(&output.deltas)? });
+            let zero = Tensor::zeros((), output.logits.dtype(), output.logits.device())?;
+            return Ok(RoiLosses { classifier: zero.clone(), bbox: zero });
         }
         let classes = 1 + self.config.n_classes;
         let (mut positives, mut boxes) = (Vec::new(), Vec::new());
@@ -252,6 +263,16 @@ impl RoiHeads {
         sizes: &[(usize, usize)],
     ) -> Result<Vec<Vec<Detection>>> {
         let classes = 1 + self.config.n_classes;
+        let n: usize = boxes.iter().map(Vec::len).sum();
+        let found = (boxes.len(), output.logits.dims(), output.deltas.dims());
+        let expected = (sizes.len(), &[n, classes][..], &[n, 4 * classes][..]);
+        if found != expected {
+            const WHAT: &str = "lists of boxes, logits and deltas";
+            return Err(Error::argument("RoiHeads::detections", WHAT, found, format!("{expected:?}")));
+        }
+        if n == 0 {
+            return Ok(vec![Vec::new(); sizes.len()]);
+        }
         let scores = ops::log_softmax(&output.logits.detach(), 1)?.exp()?.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let deltas = rows_of_four(&output.deltas)?;
         let mut first = 0;

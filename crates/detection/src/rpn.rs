@@ -183,8 +183,8 @@ impl Rpn {
 
     /// The losses of what `output` says of the images' objects. In an image without any, all anchors are background.
     ///
-    /// Anchors whose centre lies in an image's padding are left out: with what else is in its batch, an image has the same
-    /// anchors as alone.
+    /// Anchors at positions that see nothing but an image's padding are left out: by Caffe's rule an image has the same anchors
+    /// in any batch. torchvision's steps from one to the next depend on the batch's size, there as here.
     ///
     /// # Errors
     /// If `output` does not fit `targets`.
@@ -228,11 +228,18 @@ impl Rpn {
 
     fn is_trained_on(&self, anchor: BBox, (height, width): (usize, usize)) -> bool {
         match self.config.straddling {
-            Straddling::Keep => is_centred_in(anchor, (height, width)),
+            Straddling::Keep => self.is_at_image(anchor, (height, width)),
             Straddling::Ignore => {
                 anchor.x1 >= 0.0 && anchor.y1 >= 0.0 && anchor.x2 <= width as f64 && anchor.y2 <= height as f64
             }
         }
+    }
+
+    /// Whether an anchor's position begins in an image of `height` × `width` pixels, not in its padding.
+    fn is_at_image(&self, anchor: BBox, (height, width): (usize, usize)) -> bool {
+        let offset = self.config.anchors.rule.offset();
+        let (x, y) = ((anchor.x1 + anchor.x2) / 2.0 - offset, (anchor.y1 + anchor.y2) / 2.0 - offset);
+        (0.0..width as f64).contains(&x) && (0.0..height as f64).contains(&y)
     }
 
     fn objectness_loss(&self, objectness: &Tensor, rows: Vec<u32>, is_object: Vec<u32>) -> Result<Tensor> {
@@ -271,17 +278,28 @@ impl Rpn {
                 (of(1)? - of(0)?)?
             }
         };
+        let n_anchors = output.anchors.len();
+        if logits.dims() != [sizes.len(), n_anchors] {
+            let expected = [sizes.len(), n_anchors];
+            return Err(Error::argument(
+                "Rpn::proposals",
+                "logits of images and anchors",
+                logits.dims(),
+                format!("{expected:?}"),
+            ));
+        }
         let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let deltas = rows_of_four(&output.deltas)?;
-        if logits.len() != sizes.len() {
-            return Err(Error::argument("Rpn::proposals", "the number of image sizes", sizes.len(), logits.len()));
+        if deltas.len() != sizes.len() * n_anchors {
+            let expected = sizes.len() * n_anchors;
+            return Err(Error::argument("Rpn::proposals", "rows of deltas", deltas.len(), expected));
         }
         let of_image = |image: usize| {
             let decoded = |anchor: usize| {
-                let bbox = self.coder.decode(output.anchors[anchor], deltas[image * output.anchors.len() + anchor]);
+                let bbox = self.coder.decode(output.anchors[anchor], deltas[image * n_anchors + anchor]);
                 self.coder.convention.clip(bbox, sizes[image])
             };
-            let is_inside = |anchor: usize| is_centred_in(output.anchors[anchor], sizes[image]);
+            let is_inside = |anchor: usize| self.is_at_image(output.anchors[anchor], sizes[image]);
             propose(&logits[image], &output.ends, (is_inside, decoded), config)
         };
         (0..sizes.len()).map(of_image).collect()
@@ -291,12 +309,6 @@ impl Rpn {
     pub fn config(&self) -> &RpnConfig {
         &self.config
     }
-}
-
-/// Whether the middle of `bbox` lies in an image of `height` × `width` pixels; that of an anchor may be its upper left corner.
-fn is_centred_in(bbox: BBox, (height, width): (usize, usize)) -> bool {
-    let (x, y) = ((bbox.x1 + bbox.x2) / 2.0, (bbox.y1 + bbox.y2) / 2.0);
-    (0.0..width as f64).contains(&x) && (0.0..height as f64).contains(&y)
 }
 
 /// The smooth L1 loss of those rows of `deltas` `(R, 4)` that stand for objects, summed, by the number of all that were

@@ -58,7 +58,7 @@ impl SamplerConfig {
         };
         let objects = places(|m| matches!(m, Match::Object(_)));
         let background = places(|m| matches!(m, Match::Background));
-        let most = (self.per_image as f64 * self.positive_fraction) as usize;
+        let most = (self.per_image as f64 * self.positive_fraction.clamp(0.0, 1.0)) as usize;
         let repeats = self.shortage == Shortage::Repeat;
         let positives = match repeats && background.is_empty() {
             // All of the batch is left to what there is.

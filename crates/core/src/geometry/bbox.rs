@@ -84,9 +84,10 @@ impl BBox {
         if union > 0.0 { inner / union } else { 0.0 }
     }
 
-    /// The part inside an image of `width` × `height` pixels.
+    /// The part inside an image of `width` × `height` pixels, which are none if they are negative.
     #[must_use]
     pub fn clipped(self, width: f64, height: f64) -> Self {
+        let (width, height) = (width.max(0.0), height.max(0.0));
         Self::new(
             self.x1.clamp(0.0, width),
             self.y1.clamp(0.0, height),

@@ -6,7 +6,7 @@ use sconce_core::{
     geometry::{BBox, Object},
     nn::Mode,
 };
-use sconce_detection::{BackboneConfig, FasterRcnn, FasterRcnnConfig, Objectness, Targets};
+use sconce_detection::{BackboneConfig, FasterRcnn, FasterRcnnConfig, Objectness, ProposalConfig, Targets};
 
 fn images(n: usize, (height, width): (usize, usize)) -> Tensor {
     Rng::new(1, "images").normal_tensor((0.0, 1.0), (n, 3, height, width), DType::F32, &Device::Cpu).unwrap()
@@ -87,6 +87,51 @@ fn padding_has_no_anchors_and_no_proposals() {
         let all = config.rpn.sampler.per_image;
         let inside = output.anchors.iter().filter(|a| (a.x1 + a.x2) / 2.0 < 70.0 && (a.y1 + a.y2) / 2.0 < 50.0).count();
         assert!(inside < output.anchors.len() && all > 0);
+    }
+}
+
+#[test]
+fn the_last_positions_of_a_map_are_the_images() {
+    // 40 pixels are three rows of 16, whose last one has its centre on the edge.
+    let [_, _, config] = configurations();
+    let (_, model) = build(&config);
+    let count = |padded: (usize, usize)| {
+        let features = model.features(&images(1, padded), Mode::Eval).unwrap();
+        let output = model.rpn.forward(std::slice::from_ref(&features), padded).unwrap();
+        let all = ProposalConfig { before_nms: 1000, after_nms: 1000, nms_iou: 1.0, min_size: 0.0 };
+        let proposals = model.rpn.proposals(&output, &[(40, 64)], &all).unwrap();
+        (proposals[0].len(), output.anchors.len())
+    };
+    let (found, anchors) = count((40, 64));
+    assert_eq!((found, anchors), (3 * 4 * 6, 3 * 4 * 6));
+    assert_eq!(count((96, 128)), (found, 6 * 8 * 6));
+}
+
+#[test]
+fn an_image_without_a_region_is_trained_on() {
+    for mut config in configurations() {
+        config.rpn.train.min_size = 1e4;
+        let (params, model) = build(&config);
+        let targets = Targets { sizes: &[(64, 80)], objects: &[Vec::new()] };
+        let losses = model.train(&images(1, (64, 80)), &targets, &mut Rng::new(0, "sampling")).unwrap();
+        assert_eq!((value(&losses.roi_heads.classifier), value(&losses.roi_heads.bbox)), (0.0, 0.0));
+        let gradients = backward(&losses.total().unwrap()).unwrap();
+        let conv = params.trainable().into_iter().find(|(name, _)| name == "rpn.head.conv.0.0.weight").unwrap().1;
+        assert!(gradients.get(&conv).is_some());
+    }
+}
+
+#[test]
+fn what_the_heads_said_must_be_of_these_regions() {
+    let (_, model) = build(&FasterRcnnConfig::small(3));
+    let features = model.features(&images(1, (64, 80)), Mode::Eval).unwrap();
+    let bbox = BBox::new(4.0, 4.0, 40.0, 40.0);
+    let rng = &mut Rng::new(0, "evaluation");
+    let said = model.roi_heads.forward(&model.backbone, (&features, None), &[vec![bbox]], (Mode::Eval, rng)).unwrap();
+    assert_eq!(model.roi_heads.detections(&said, &[vec![bbox]], &[(64, 80)]).unwrap().len(), 1);
+    for (boxes, sizes) in [(vec![vec![bbox; 2]], vec![(64, 80)]), (vec![vec![bbox], Vec::new()], vec![(64, 80)])] {
+        let error = model.roi_heads.detections(&said, &boxes, &sizes).unwrap_err().to_string();
+        assert!(error.contains("RoiHeads::detections"), "{error}");
     }
 }
 

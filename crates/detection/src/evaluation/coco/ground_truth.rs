@@ -1,6 +1,6 @@
 //! COCO's files of objects, as `instances_val2017.json`.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use sconce_core::geometry::{BBox, Object};
 use serde::Deserialize;
@@ -35,7 +35,8 @@ pub struct CocoImage {
 pub struct CocoCategory {
     /// What annotations and detections call it.
     pub id: i64,
-    /// Its name.
+    /// Its name: the id where it has none, and with the id behind it where another category has the same.
+    #[serde(default)]
     pub name: String,
 }
 
@@ -65,7 +66,7 @@ impl CocoGroundTruth {
     /// # Errors
     /// [`EvaluationError::Io`](super::super::EvaluationError::Io),
     /// [`Json`](super::super::EvaluationError::Json) for what is not as the format has it, and
-    /// [`Record`](super::super::EvaluationError::Record) for an id or a name that stands there twice, and with
+    /// [`Record`](super::super::EvaluationError::Record) for an id that stands there twice, and with
     /// [`Unknown::Refuse`] for an annotation of an image or a category that is not listed; pycocotools skips those.
     pub fn read(path: &Path, unknown: Unknown) -> Result<Self> {
         Self::parse(&read(path)?, path, unknown)
@@ -80,7 +81,7 @@ impl CocoGroundTruth {
         check_unique(images.iter().map(|image| image.id), "images", origin)?;
         check_unique(categories.iter().map(|category| category.id), "categories", origin)?;
         check_unique(annotations.iter().map(|annotation| annotation.id), "annotations", origin)?;
-        check_names(&categories, origin)?;
+        name(&mut categories);
         images.sort_by_key(|image| image.id);
         categories.sort_by_key(|category| category.id);
         let image_places = Places::new(images.iter().map(|image| image.id));
@@ -155,14 +156,18 @@ impl CocoGroundTruth {
     }
 }
 
-/// Checks that every name means one category.
-fn check_names(categories: &[CocoCategory], origin: &Path) -> Result<()> {
-    let mut seen = std::collections::HashSet::new();
-    match categories.iter().position(|category| !seen.insert(&category.name)) {
-        None => Ok(()),
-        Some(index) => {
-            let at = RecordAt { origin: &origin.display(), list: "categories", index };
-            Err(at.fail("name", format_args!("{:?}", categories[index].name), "a name that no other category has"))
+/// Makes every name mean one category: nothing but the listing by name needs them.
+fn name(categories: &mut [CocoCategory]) {
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for category in &*categories {
+        *uses.entry(category.name.clone()).or_default() += 1;
+    }
+    for category in categories {
+        let is_shared = uses[&category.name] > 1;
+        match (category.name.is_empty(), is_shared) {
+            (true, _) => category.name = category.id.to_string(),
+            (false, true) => category.name = format!("{} ({})", category.name, category.id),
+            (false, false) => {}
         }
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn check_unique(ids: impl Iterator<Item = i64>, list: &'static str, o
     Ok(())
 }
 
-/// 0 or 1, which some write as `false` or `true`.
+/// 0 or 1, which some write as `false` or `true`, as `0.0` or `1.0`, or not at all: `null`.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<bool, D::Error> {
     deserializer.deserialize_any(Flag)
 }
@@ -80,6 +80,18 @@ impl Visitor<'_> for Flag {
 
     fn visit_bool<E: Error>(self, flag: bool) -> std::result::Result<bool, E> {
         Ok(flag)
+    }
+
+    fn visit_unit<E: Error>(self) -> std::result::Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> std::result::Result<bool, E> {
+        match number {
+            0.0 => Ok(false),
+            1.0 => Ok(true),
+            _ => Err(E::invalid_value(Unexpected::Float(number), &self)),
+        }
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> std::result::Result<bool, E> {
