@@ -8,7 +8,7 @@ use sconce_core::{
 
 use crate::{
     config::{DaFasterConfig, GlobalConfig, LocalConfig},
-    loss::{mean_of_images, sigmoid},
+    loss::{Padding, mean_of_images, sigmoid},
 };
 
 /// The classifier of whole images, D_g: `netD`.
@@ -41,23 +41,29 @@ impl GlobalClassifier {
     ///
     /// # Shapes
     /// - `x`: `(N, channels, H, W)`, the trunk's map
-    /// - output: `(N, C)`
+    /// - output: `(N, C)`, the mean over those positions that `padding` leaves to an image
     ///
     /// # Errors
     /// If `x` does not fit, or ends as a single position of a single image, whose statistics a batch normalisation in training
     /// cannot take.
-    pub fn features(&self, x: &Tensor, mode: Mode, rng: &mut Rng) -> Result<Tensor> {
+    pub fn features(&self, x: &Tensor, padding: &Padding<'_>, mode: Mode, rng: &mut Rng) -> Result<Tensor> {
         let (n, _, h, w) = x.dims4()?;
         let shrink = 1 << self.layers.len();
         if mode == Mode::Train && n * h.div_ceil(shrink) * w.div_ceil(shrink) == 1 {
             let expected = format!("more than {shrink} positions on a side, or more than one image in training");
             return Err(Error::argument("global classifier of domains", "x", x.dims(), expected));
         }
-        let mut y = x.clone();
+        // Beyond an image's edge there are zeros, as there are where it is not padded.
+        let within = |map: Tensor| match padding.mask(&map)? {
+            None => Ok(map),
+            Some(mask) => Ok::<_, Error>(map.broadcast_mul(&mask)?),
+        };
+        let mut y = within(x.clone())?;
         for (conv, norm) in &self.layers {
-            y = self.dropout.forward(&conv.forward_norm(&y, norm, mode, Activation::Relu)?, mode, rng)?;
+            let hidden = conv.forward_norm(&y, norm, mode, Activation::Relu)?;
+            y = within(self.dropout.forward(&hidden, mode, rng)?)?;
         }
-        mean_of_images(&y, None)
+        mean_of_images(&y, padding.mask(&y)?.as_ref())
     }
 
     /// Logits of both domains: `(N, C)`, as [`Self::features`] gives them → `(N, 2)`.

@@ -21,7 +21,7 @@ use crate::{
 pub struct DataConfig {
     /// Labelled images to train on.
     pub source: Images,
-    /// Images to adapt to. What is on them is never read.
+    /// Images to adapt to. What is on them is never read: they need no annotations.
     pub target: Images,
     /// Labelled images of the target to measure on.
     pub test: Images,
@@ -92,6 +92,10 @@ impl DataConfig {
         if !(0.0..1.0).contains(&self.validation) {
             return Err(SwdaError::config("data.validation", self.validation, "at least 0 and less than 1"));
         }
+        if self.leak == Leak::None && self.target.drops_empty() {
+            let expected = "\"keep\", or data.leak = \"drop-empty\": which images are empty, labels of the target say";
+            return Err(SwdaError::config("data.target.config.empty_images", "\"drop\"", expected));
+        }
         self.train.validate().map_err(other)?;
         self.eval.validate().map_err(other)
     }
@@ -102,12 +106,20 @@ impl DataConfig {
     /// If a dataset cannot be read, or two of them have other classes.
     pub fn read(&self, seed: u64) -> Result<Datasets> {
         let mut counts = BTreeMap::new();
-        let mut read = |name: &'static str, images: &Images| -> Result<DetectionDataset> {
-            let (dataset, of_reader) = images.read()?;
+        let mut counted = |name: &'static str, (dataset, of_reader): (DetectionDataset, Option<DetectionCounts>)| {
             counts.extend(of_reader.map(|of_reader| (name, of_reader)));
-            Ok(dataset)
+            dataset
         };
-        let source = read("source", &self.source)?;
+        let source = counted("source", self.source.read()?);
+        let target = match self.leak {
+            Leak::None => counted("target", self.target.read_unlabelled(source.classes())?),
+            Leak::DropEmpty => {
+                let labelled = counted("target", self.target.read()?);
+                let kept: Vec<usize> =
+                    (0..labelled.len()).filter(|&i| !labelled.sample(i).objects.is_empty()).collect();
+                labelled.subset(&kept).map_err(other)?.without_objects()
+            }
+        };
         let (source, validation) = match self.validation {
             0.0 => (source, None),
             share => {
@@ -115,17 +127,11 @@ impl DataConfig {
                 (rest, Some(cut))
             }
         };
-        let labelled = read("target", &self.target)?;
-        let target = match self.leak {
-            Leak::None => labelled.without_objects(),
-            Leak::DropEmpty => {
-                let kept: Vec<usize> =
-                    (0..labelled.len()).filter(|&i| !labelled.sample(i).objects.is_empty()).collect();
-                labelled.subset(&kept).map_err(other)?.without_objects()
-            }
+        let test = counted("test", self.test.read()?);
+        let source_test = match &self.source_test {
+            Some(images) => Some(counted("source_test", images.read()?)),
+            None => None,
         };
-        let test = read("test", &self.test)?;
-        let source_test = self.source_test.as_ref().map(|images| read("source_test", images)).transpose()?;
         for dataset in [Some(&test), source_test.as_ref()].into_iter().flatten() {
             check_classes(dataset, source.classes())?;
         }
@@ -232,5 +238,42 @@ impl Datasets {
         let others = [self.validation.as_ref(), self.source_test.as_ref()].into_iter().flatten();
         let all = [&self.source, &self.target, &self.test].into_iter().chain(others);
         all.map(|dataset| dataset.content_hash()[..16].to_owned()).collect::<Vec<_>>().join("+")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use sconce_data::{Image, VocConfig};
+
+    use super::*;
+    use crate::Config;
+
+    #[test]
+    fn a_target_is_a_folder_of_images() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = Image::new(40, 30, 3, vec![90; 3600]).unwrap().encode_png().unwrap();
+        ["a.png", "b.png"].iter().for_each(|name| fs::write(folder.path().join(name), &picture).unwrap());
+        let unlabelled = Images::Unlabelled { root: folder.path().to_owned() };
+        let mut config = Config::smoke().data;
+        config.target = unlabelled.clone();
+        let data = config.read(0).unwrap();
+        assert_eq!((data.target.len(), data.target.classes()), (2, data.source.classes()));
+        // To measure on them there would have to be labels.
+        config.test = unlabelled;
+        assert!(config.read(0).unwrap_err().to_string().contains("for the target alone"));
+    }
+
+    #[test]
+    fn labels_of_the_target_choose_no_images() {
+        let mut config = Config::smoke().data;
+        let target = |config| Images::Voc { root: "nowhere".into(), config };
+        config.target = target(VocConfig::clipart1k("train"));
+        config.validate().unwrap();
+        config.target = target(VocConfig::clipart1k("train").without_empty_images());
+        assert!(config.validate().unwrap_err().to_string().contains("empty_images"));
+        config.leak = Leak::DropEmpty;
+        config.validate().unwrap();
     }
 }

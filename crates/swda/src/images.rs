@@ -3,12 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use sconce_data::{
-    Background, CUT_OUT_CLASSES, CityscapesConfig, CutOutStyle, DetectionCounts, DetectionDataset, SceneConfig, Scenes,
-    Split, VocConfig, Weather, cut_outs, read_cityscapes, read_cut_outs, read_image_folder, read_voc,
+    Background, CUT_OUT_CLASSES, CityscapesConfig, CutOutStyle, DetectionCounts, DetectionDataset, EmptyImages,
+    SceneConfig, Scenes, Split, VocConfig, Weather, cut_outs, read_cityscapes, read_cityscapes_unlabelled,
+    read_cut_outs, read_image_folder, read_unlabelled, read_voc, read_voc_unlabelled,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Result, eval::other};
+use crate::{
+    error::{Result, SwdaError},
+    eval::other,
+};
 
 /// Where images of a domain come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +55,11 @@ pub enum Images {
         root: PathBuf,
         /// Which part, in which weather, which classes.
         config: CityscapesConfig,
+    },
+    /// All image files below a folder, of which nothing else is known: a target to adapt to.
+    Unlabelled {
+        /// The folder.
+        root: PathBuf,
     },
 }
 
@@ -125,17 +134,48 @@ impl Images {
             }
             Self::Voc { root, config } => read_voc(root, config).map(counted).map_err(other),
             Self::Cityscapes { root, config } => read_cityscapes(root, config).map(counted).map_err(other),
+            Self::Unlabelled { root } => {
+                let expected = "labelled images: these are for the target alone";
+                Err(SwdaError::config("kind of images", format!("\"unlabelled\" for {}", root.display()), expected))
+            }
         }
+    }
+
+    /// Reads the images without a look at what is on them: there need not be annotations. `classes` are the source's.
+    ///
+    /// # Errors
+    /// As [`Images::read`], for the images alone.
+    pub fn read_unlabelled(&self, classes: &[String]) -> Result<(DetectionDataset, Option<DetectionCounts>)> {
+        let counted = |(dataset, counts)| (dataset, Some(counts));
+        match self {
+            Self::Scenes { .. } | Self::PhotoScenes { .. } => {
+                self.read().map(|(dataset, counts)| (dataset.without_objects(), counts))
+            }
+            Self::Voc { root, config } => read_voc_unlabelled(root, config).map(counted).map_err(other),
+            Self::Cityscapes { root, config } => read_cityscapes_unlabelled(root, config).map(counted).map_err(other),
+            Self::Unlabelled { root } => read_unlabelled(root, classes).map(|dataset| (dataset, None)).map_err(other),
+        }
+    }
+
+    /// Whether images without objects are left out, which only who knows their labels can tell.
+    pub(crate) fn drops_empty(&self) -> bool {
+        let policy = match self {
+            Self::Voc { config, .. } => config.empty_images,
+            Self::Cityscapes { config, .. } => config.empty_images,
+            Self::Scenes { .. } | Self::PhotoScenes { .. } | Self::Unlabelled { .. } => EmptyImages::Keep,
+        };
+        policy == EmptyImages::Drop
     }
 
     /// The names of the classes.
     ///
     /// # Errors
-    /// None with the embedded cut-outs.
+    /// For images without labels. None with the embedded cut-outs.
     pub fn classes(&self) -> Result<Vec<String>> {
         match self {
             Self::Voc { config, .. } => Ok(config.classes.clone()),
             Self::Cityscapes { config, .. } => Ok(config.classes.clone()),
+            Self::Unlabelled { .. } => self.read().map(|(dataset, _)| dataset.classes().to_vec()),
             Self::PhotoScenes { .. } => Ok(CUT_OUT_CLASSES.map(str::to_owned).into()),
             Self::Scenes { scene, split, .. } => Ok(cut_outs(scene.style(), *split).map_err(other)?.classes().to_vec()),
         }

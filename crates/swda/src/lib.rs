@@ -11,8 +11,8 @@
 //! | what it is compared with, §4 | [`SwdaConfig::source_only`], [`SwdaConfig::bdc_faster`], [`SwdaConfig::da_faster`] |
 //!
 //! ```
-//! use sconce_core::{DType, Device, Params, Rng, Tensor, geometry::{BBox, Object}};
-//! use sconce_detection::FasterRcnnConfig;
+//! use sconce_swda::sconce_core::{self, DType, Device, Params, Rng, Tensor, geometry::{BBox, Object}};
+//! use sconce_swda::sconce_detection::FasterRcnnConfig;
 //! use sconce_swda::{Images, Swda, SwdaConfig};
 //!
 //! let mut config = SwdaConfig::swda(FasterRcnnConfig::small(5));
@@ -62,8 +62,9 @@ pub use error::{Result, SwdaError};
 pub use eval::{Measure, Precision, Results, detect};
 #[cfg(feature = "cli")]
 pub use images::{Images as ImagesConfig, Scene};
-pub use loss::{Domain, binary_loss, consistency_loss, global_loss, local_loss};
+pub use loss::{Domain, Padding, binary_loss, consistency_loss, global_loss, local_loss};
 pub use model::{Images, StepLosses, Swda};
 #[cfg(feature = "cli")]
 pub use recipe::{Config, EvaluationConfig, Recipe, Start, Task};
 pub use train::{Batch, GroupsConfig, Trained, Training, train};
+pub use {sconce_core, sconce_detection, sconce_engine};

@@ -2,7 +2,7 @@
 //! reversal in front of them has the trunk do the opposite.
 
 use sconce_core::{
-    DType, Device, Result, Tensor,
+    Error, Result, Tensor,
     ops::{self, BinaryCrossEntropyParams, Reduction, SoftmaxFocalLossParams},
 };
 
@@ -125,31 +125,37 @@ fn masked_mean(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     })
 }
 
-/// Which positions of a map of `map` rows and columns see something of their image and not padding alone; `None` where all do.
-///
-/// # Arguments
-/// - `sizes`: height and width of each image before padding
-/// - `batch`: height and width of the batch's images
-///
-/// # Errors
-/// If the device fails.
-pub(crate) fn mask(
-    sizes: &[(usize, usize)],
-    batch: (usize, usize),
-    map: (usize, usize),
-    (dtype, device): (DType, &Device),
-) -> Result<Option<Tensor>> {
-    if sizes.iter().all(|&size| size == batch) {
-        return Ok(None);
-    }
-    let covered = |size: usize, batch: usize, map: usize| (size * map).div_ceil(batch).clamp(1, map);
-    let mut values = Vec::with_capacity(sizes.len() * map.0 * map.1);
-    for &(height, width) in sizes {
-        let (rows, columns) = (covered(height, batch.0, map.0), covered(width, batch.1, map.1));
-        for row in 0..map.0 {
-            values.extend((0..map.1).map(|column| f64::from(u8::from(row < rows && column < columns))));
+/// What of a batch's images is padding.
+#[derive(Clone, Copy, Debug)]
+pub struct Padding<'a> {
+    /// Height and width of each image before padding.
+    pub sizes: &'a [(usize, usize)],
+    /// Height and width of the batch's images.
+    pub batch: (usize, usize),
+}
+
+impl Padding<'_> {
+    /// 1 at the positions of `map` `(N, C, H, W)` that see something of their image and not padding alone: `(N, 1, H, W)`;
+    /// `None` where all do.
+    ///
+    /// # Errors
+    /// If there are not as many images as sizes.
+    pub fn mask(&self, map: &Tensor) -> Result<Option<Tensor>> {
+        let (n, _, h, w) = map.dims4()?;
+        if n != self.sizes.len() {
+            return Err(Error::argument("Padding", "the number of sizes", self.sizes.len(), n));
         }
+        if self.sizes.iter().all(|&size| size == self.batch) {
+            return Ok(None);
+        }
+        let covered = |size: usize, batch: usize, map: usize| (size * map).div_ceil(batch.max(1)).clamp(1, map);
+        let mut values = Vec::with_capacity(n * h * w);
+        for &(height, width) in self.sizes {
+            let (rows, columns) = (covered(height, self.batch.0, h), covered(width, self.batch.1, w));
+            for row in 0..h {
+                values.extend((0..w).map(|column| f64::from(u8::from(row < rows && column < columns))));
+            }
+        }
+        Ok(Some(Tensor::from_vec(values, (n, 1, h, w), map.device())?.to_dtype(map.dtype())?))
     }
-    let mask = Tensor::from_vec(values, (sizes.len(), 1, map.0, map.1), device)?;
-    Ok(Some(mask.to_dtype(dtype)?))
 }

@@ -1,12 +1,17 @@
 //! The detector with its classifiers of domains, in the order of the paper's figure 3.
 
-use sconce_core::{Error, Result, Rng, Scope, Tensor, geometry::BBox, geometry::Object, nn::Mode, ops};
+use sconce_core::{
+    DType, Error, Result, Rng, Scope, Tensor,
+    geometry::{BBox, Object},
+    nn::Mode,
+    ops,
+};
 use sconce_detection::{Detection, DetectionLosses, FasterRcnn, Targets, TrainingPass};
 
 use crate::{
     classifiers::{DaFasterClassifiers, GlobalClassifier, LocalClassifier},
     config::{ContextGradient, EtaScales, LambdaSchedule, SwdaConfig, TargetUse},
-    loss::{Domain, binary_loss, consistency_loss, global_loss, local_loss, mask, mean_of_images},
+    loss::{Domain, Padding, binary_loss, consistency_loss, global_loss, local_loss, mean_of_images},
 };
 
 /// A batch of images of one domain.
@@ -51,6 +56,12 @@ struct Pass {
     batch: (usize, usize),
     /// Each domain's part of the batch: where it begins, and how many images it has.
     parts: Vec<(Domain, usize, usize)>,
+}
+
+impl Pass {
+    fn padding(&self) -> Padding<'_> {
+        Padding { sizes: &self.sizes, batch: self.batch }
+    }
 }
 
 /// What the classifiers say in a pass.
@@ -99,7 +110,7 @@ impl Swda {
         let passes = self.passes(source, target)?;
         let pass = &passes[0];
         let n = source.sizes.len();
-        let context = self.context(&pass.lower, &pass.upper, Mode::Train, rng)?;
+        let context = self.context(&pass.lower, &pass.upper, &pass.padding(), (Mode::Train, rng))?;
         let context = context.map(|context| context.narrow(0, 0, n)).transpose()?;
         let targets = Targets { sizes: &source.sizes, objects };
         let upper = pass.upper.narrow(0, 0, n)?;
@@ -141,7 +152,8 @@ impl Swda {
         let lower = self.detector.backbone.lower(&images.images, Mode::Eval)?;
         let upper = self.detector.backbone.upper(&lower, Mode::Eval)?;
         // Nothing is dropped in evaluation.
-        let context = self.context(&lower, &upper, Mode::Eval, &mut Rng::new(0, "evaluation"))?;
+        let (padding, rng) = (Padding { sizes: &images.sizes, batch: (height, width) }, &mut Rng::new(0, "evaluation"));
+        let context = self.context(&lower, &upper, &padding, (Mode::Eval, rng))?;
         self.detector.detect_on(&upper, (height, width), &images.sizes, context.as_ref())
     }
 
@@ -189,7 +201,13 @@ impl Swda {
 
     /// The context vectors of every image: the global classifier's, then the local one's. A run of its own through the
     /// classifiers, with other units dropped.
-    fn context(&self, lower: &Tensor, upper: &Tensor, mode: Mode, rng: &mut Rng) -> Result<Option<Tensor>> {
+    fn context(
+        &self,
+        lower: &Tensor,
+        upper: &Tensor,
+        padding: &Padding<'_>,
+        (mode, rng): (Mode, &mut Rng),
+    ) -> Result<Option<Tensor>> {
         let is_on = |context: Option<bool>| context == Some(true);
         let seen = |map: &Tensor| match self.config.context_gradient {
             ContextGradient::All => map.clone(),
@@ -197,10 +215,11 @@ impl Swda {
         };
         let mut vectors = Vec::new();
         if let (Some(global), true) = (&self.global, is_on(self.config.global.as_ref().map(|g| g.context))) {
-            vectors.push(global.features(&seen(upper), mode, rng)?);
+            vectors.push(global.features(&seen(upper), padding, mode, rng)?);
         }
         if let (Some(local), true) = (&self.local, is_on(self.config.local.as_ref().map(|l| l.context))) {
-            vectors.push(mean_of_images(&local.features(&seen(lower))?, None)?);
+            let features = local.features(&seen(lower))?;
+            vectors.push(mean_of_images(&features, padding.mask(&features)?.as_ref())?);
         }
         if vectors.is_empty() {
             return Ok(None);
@@ -212,7 +231,9 @@ impl Swda {
     fn classify(&self, pass: &Pass, lambda: f64, rng: &mut Rng) -> Result<Classified> {
         let lower = ops::gradient_reversal(&pass.lower, lambda)?;
         let upper = ops::gradient_reversal(&pass.upper, lambda)?;
-        let global = self.global.as_ref().map(|global| global.logits(&global.features(&upper, Mode::Train, rng)?));
+        let padding = pass.padding();
+        let global = |global: &GlobalClassifier| global.logits(&global.features(&upper, &padding, Mode::Train, rng)?);
+        let global = self.global.as_ref().map(global);
         let local = self.local.as_ref().map(|local| local.probabilities(&local.features(&lower)?));
         let image = self.da_faster.as_ref().map(|da_faster| da_faster.image(&upper));
         Ok(Classified { global: global.transpose()?, local: local.transpose()?, image: image.transpose()? })
@@ -228,20 +249,18 @@ impl Swda {
         (terms, rng): (&mut Terms, &mut Rng),
     ) -> Result<()> {
         let sizes = &pass.sizes[first..first + n];
-        let masked = |map: &Tensor| {
-            let (.., h, w) = map.dims4()?;
-            mask(sizes, pass.batch, (h, w), (map.dtype(), map.device()))
-        };
+        let padding = Padding { sizes, batch: pass.batch };
         if let (Some(logits), Some(config)) = (&classified.global, &self.config.global) {
             let logits = logits.narrow(0, first, n)?;
             terms.add("domain_global", &global_loss(&logits, domain, config.modulation)?, 1.0)?;
             let margin = (logits.narrow(1, 1, 1)? - logits.narrow(1, 0, 1)?)?;
-            terms.count("global_accuracy", &margin, domain)?;
+            terms.count("global_accuracy", &margin, None, domain)?;
         }
         if let Some(d) = &classified.local {
             let d = d.narrow(0, first, n)?;
-            terms.add("domain_local", &local_loss(&d, domain, masked(&d)?.as_ref())?, 1.0)?;
-            terms.count("local_accuracy", &d.affine(1.0, -0.5)?, domain)?;
+            let mask = padding.mask(&d)?;
+            terms.add("domain_local", &local_loss(&d, domain, mask.as_ref())?, 1.0)?;
+            terms.count("local_accuracy", &d.affine(1.0, -0.5)?, mask.as_ref(), domain)?;
         }
         let (Some(image), Some(classifiers), Some(config)) =
             (&classified.image, &self.da_faster, &self.config.da_faster)
@@ -249,10 +268,10 @@ impl Swda {
             return Ok(());
         };
         let image = image.narrow(0, first, n)?;
-        let mask = masked(&image)?;
+        let mask = padding.mask(&image)?;
         if config.image > 0.0 {
             terms.add("domain_image", &binary_loss(&image, domain, mask.as_ref())?, config.image)?;
-            terms.count("image_accuracy", &image, domain)?;
+            terms.count("image_accuracy", &image, mask.as_ref(), domain)?;
         }
         if config.instance == 0.0 {
             return Ok(());
@@ -269,7 +288,7 @@ impl Swda {
         let reversed = ops::gradient_reversal(&features, lambda)?;
         let regions = classifiers.instance(&reversed, Mode::Train, rng)?;
         terms.add("domain_instance", &binary_loss(&regions, domain, None)?, config.instance)?;
-        terms.count("instance_accuracy", &regions, domain)?;
+        terms.count("instance_accuracy", &regions, None, domain)?;
         if config.consistency > 0.0 {
             let loss = consistency_loss(&image, &regions, &images, mask.as_ref())?;
             terms.add("domain_consistency", &loss, config.consistency)?;
@@ -328,9 +347,14 @@ impl Terms {
         Ok(())
     }
 
-    /// Counts which of the `margins` are on the domain's side: above 0 for the target.
-    fn count(&mut self, name: &'static str, margins: &Tensor, domain: Domain) -> Result<()> {
-        let margins = margins.detach().flatten_all()?.to_dtype(sconce_core::DType::F64)?.to_vec1::<f64>()?;
+    /// Counts which of the `margins` are on the domain's side: above 0 for the target. Those that `mask` has at 0 are padding.
+    fn count(&mut self, name: &'static str, margins: &Tensor, mask: Option<&Tensor>, domain: Domain) -> Result<()> {
+        let values = |t: &Tensor| t.detach().flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
+        let mut margins = values(margins)?;
+        if let Some(mask) = mask {
+            let mut counts = values(mask)?.into_iter();
+            margins.retain(|_| counts.next() != Some(0.0));
+        }
         let right = margins.iter().filter(|&&m| (m > 0.0) == (domain == Domain::Target)).count() as f64;
         // Both domains count alike, whatever their numbers of regions.
         let share = right / margins.len().max(1) as f64;

@@ -41,6 +41,9 @@ const RESNET: [(&str, &str); 11] = [
     ("RCNN_top.0", "layer4"),
 ];
 
+/// How the names of the classifiers of domains begin.
+const CLASSIFIERS: [&str; 4] = ["netD.", "netD_pixel.", "da_conv_", "dc_ip"];
+
 /// The convolutions of VGG-16 at which `RCNN_base2` begins in torchvision's sequence.
 const VGG_SECOND: i64 = 14;
 
@@ -100,8 +103,9 @@ pub fn load_detector(params: &Params, path: &Path) -> Result<LoadReport> {
     Ok(weights::load_backbone(params, &weights, &[])?)
 }
 
-/// Copies a backbone's weights into `params`, or, of a detector with the very same parts, all of them. `channels` says what the
-/// file's backbone was trained on; of a detector that is known.
+/// Copies a backbone's weights into `params`, or, of a detector with the very same parts, all of them. What aligns the domains is
+/// copied where both have it, and begins anew where the file has not. `channels` says what the file's backbone was trained on; of
+/// a detector that is known.
 ///
 /// # Errors
 /// As [`load_detector`]: a start from nothing never goes unnoticed.
@@ -116,8 +120,12 @@ pub fn load_start(params: &Params, path: &Path, channels: ColourOrder) -> Result
             Ok(sconce_detection::load_backbone(params, &weights)?)
         }
         (_, weights) => {
-            // What aligns the domains may begin anew: of a detector that has seen the source alone there is none of it.
-            Ok(weights::load_backbone(params, &weights, &["netD.", "netD_pixel.", "da_conv_", "dc_ip"])?)
+            // A detector that has seen the source alone has no classifiers of domains.
+            let names = params.names();
+            let has = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
+            let in_file = |prefix: &str| weights.tensors().keys().any(|name| name.starts_with(prefix));
+            let apart: Vec<&str> = CLASSIFIERS.into_iter().filter(|prefix| !(has(prefix) && in_file(prefix))).collect();
+            Ok(weights::load_backbone(params, &weights, &apart)?)
         }
     }
 }

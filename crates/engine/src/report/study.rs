@@ -62,8 +62,8 @@ pub(crate) fn study_html<R: Recipe>(
     every_run(&mut page, runs, &main);
     if runs.iter().any(|run| run.summary.seed == 0 && run.dir.join("pictures").is_dir()) {
         page.head("Pictures of seed 0");
-        // Of a study with many arms: those that are claimed to be better.
-        let claimed = |id: &str| study.claims.iter().any(|claim| claim.ours == id);
+        // Of a study with many arms: those of the claims.
+        let claimed = |id: &str| study.claims.iter().any(|claim| claim.ours == id || claim.baseline == id);
         let shown = |run: &&FinishedRun| {
             run.summary.seed == 0 && (study.arms.len() <= N_ARMS_WITH_PICTURES || claimed(&run.arm))
         };

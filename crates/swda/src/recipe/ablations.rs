@@ -5,12 +5,18 @@ use sconce_engine::{Arm, ComparisonSpec, Study};
 
 use super::{
     config::Config,
-    study::{METRICS, START, arm, claim, notes, three},
+    study::{METRICS, START, arm, arm_from, claim, notes, three},
 };
-use crate::config::{Modulation, SwdaConfig};
+use crate::{
+    config::{Modulation, SwdaConfig},
+    images::Scene,
+};
 
 /// λ that the methods of alignment are tried with.
 const STRENGTHS: [f64; 3] = [0.1, 0.3, 1.0];
+
+/// The arm that the detectors of the second shift start from.
+const EMOJI_START: &str = "emoji-classifier";
 
 /// Epochs of every arm: fewer than in the profile `small`, so that all end within an hour.
 const EPOCHS: usize = 5;
@@ -23,8 +29,8 @@ pub(super) fn study() -> Study<Config> {
     let full = with_epochs(Config::small());
     let [source, control, swda] = three(&full);
     let [global, local, both] = parts(&full);
-    let oracle = {
-        let mut config = source.clone();
+    let oracle = |full: &Config| {
+        let mut config = full.clone().source_only();
         config.data.source = full.data.target.clone();
         config
     };
@@ -35,7 +41,9 @@ pub(super) fn study() -> Study<Config> {
     ];
     let others = [&bdc, &da_faster, &swda].map(other_strengths);
     let second = Config { start: full.start, ..with_epochs(Config::emoji_to_clipart()) };
-    let [second_source, second_control, second_swda] = three(&second);
+    let second_arm = |id: &str, label: &str, config| {
+        arm_from(EMOJI_START, &format!("emoji-{id}"), &format!("emoji → clipart: {label}"), config)
+    };
     let claim = |text, paper, arms| claim(text, (paper, "§4, tables 1 and 3"), arms);
     let strengths = [&bdc, &da_faster, &swda].into_iter().zip(&others);
     let strengths = strengths.flat_map(|(own, others)| std::iter::once(own).chain(others)).map(|arm| arm.id.clone());
@@ -76,7 +84,7 @@ pub(super) fn study() -> Study<Config> {
             },
             ComparisonSpec {
                 title: "Emoji → clipart".into(),
-                arms: row(&["emoji-source", "emoji-control", "emoji-swda"]),
+                arms: row(&["emoji-source", "emoji-swda", "emoji-oracle"]),
                 metrics: METRICS.map(Into::into).into(),
                 curves: vec!["test_ap50".into()],
             },
@@ -92,7 +100,9 @@ pub(super) fn study() -> Study<Config> {
         },
         arms: [
             vec![
-                Arm::new(START, "classifier of single objects", Config::classifier()),
+                Arm::new(START, "classifier of single objects", Config::classifier(Scene::Clear)),
+                // Of the source alone: clipart is the target here.
+                Arm::new(EMOJI_START, "classifier of single emoji", Config::classifier(Scene::Emoji)),
                 arm("source", "source only", source),
                 arm("control", "target for batch statistics", control),
                 bdc,
@@ -101,10 +111,10 @@ pub(super) fn study() -> Study<Config> {
                 arm("l", "L", local),
                 arm("g-l", "G + L", both),
                 swda,
-                arm("oracle", "oracle: labels of the target", oracle),
-                arm("emoji-source", "emoji → clipart: source only", second_source),
-                arm("emoji-control", "emoji → clipart: target for batch statistics", second_control),
-                arm("emoji-swda", "emoji → clipart: SWDA", second_swda),
+                arm("oracle", "oracle: labels of the target", oracle(&full)),
+                second_arm("source", "source only", second.clone().source_only()),
+                second_arm("swda", "SWDA", second.clone()),
+                second_arm("oracle", "oracle: labels of the target", oracle(&second)),
             ],
             others.concat(),
         ]
@@ -113,7 +123,7 @@ pub(super) fn study() -> Study<Config> {
 }
 
 /// Global alignment, local alignment, and both, without context vectors.
-fn parts(full: &Config) -> [Config; 3] {
+pub(super) fn parts(full: &Config) -> [Config; 3] {
     let both = full.swda.clone().without_context();
     let with = |swda| Config { swda, ..full.clone() };
     [with(SwdaConfig { local: None, ..both.clone() }), with(SwdaConfig { global: None, ..both.clone() }), with(both)]
@@ -132,8 +142,8 @@ fn other_strengths(method: &Arm<Config>) -> Vec<Arm<Config>> {
         .collect()
 }
 
-/// An ordinary classifier of images, everything else as in `full`.
-fn bdc_faster(full: &Config) -> Config {
+/// BDC-Faster: an ordinary classifier of images, everything else as in `full`.
+pub(super) fn bdc_faster(full: &Config) -> Config {
     let mut config = Config { swda: SwdaConfig { local: None, ..full.swda.clone().without_context() }, ..full.clone() };
     if let Some(global) = &mut config.swda.global {
         global.modulation = Modulation::Focal { gamma: 0.0 };
@@ -142,7 +152,7 @@ fn bdc_faster(full: &Config) -> Config {
 }
 
 /// DA-Faster with classifiers of the detector's size, and its own strength of the reversal.
-fn da_faster(full: &Config) -> Config {
+pub(super) fn da_faster(full: &Config) -> Config {
     let detector: FasterRcnnConfig = full.swda.detector.clone();
     let mut swda = SwdaConfig { target: full.swda.target, ..SwdaConfig::da_faster(detector) };
     if let Some(da_faster) = &mut swda.da_faster {

@@ -1,10 +1,18 @@
 //! Everything that a run depends on, besides its seed.
 
+use std::path::PathBuf;
+
 use sconce_backbones::weights::ColourOrder;
 use sconce_engine::TrainerConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::{config::SwdaConfig, data::DataConfig, error::Result, eval::Measure, train::GroupsConfig};
+use crate::{
+    config::SwdaConfig,
+    data::DataConfig,
+    error::{Result, SwdaError},
+    eval::Measure,
+    train::GroupsConfig,
+};
 
 /// Everything that a run depends on, besides its seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +32,9 @@ pub struct Config {
     pub evaluation: EvaluationConfig,
     /// The start that a detector is to have.
     pub start: Start,
+    /// The file of weights to start from where `--init-from` names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
 }
 
 /// What is trained.
@@ -44,8 +55,8 @@ pub enum Start {
     /// Random weights.
     #[default]
     Random,
-    /// A file that `--init-from` must name, trained on red, green, blue: a run that is meant to be pre-trained does not begin from
-    /// nothing unnoticed.
+    /// A file that `--init-from` or `weights` must name, trained on red, green, blue: a run that is meant to be pre-trained does
+    /// not begin from nothing unnoticed.
     File,
     /// The same, trained on blue, green, red, as models for Caffe are.
     CaffeFile,
@@ -79,6 +90,13 @@ impl Config {
     pub fn validate(&self) -> Result<()> {
         self.swda.validate()?;
         self.data.validate()?;
+        if self.trainer.ema.is_some() {
+            return Err(SwdaError::config("trainer.ema", "set", "nothing: no averaged parameters are evaluated"));
+        }
+        if let (Start::Random, Some(weights)) = (self.start, &self.weights) {
+            let expected = "nothing where `start` is \"random\"";
+            return Err(SwdaError::config("weights", weights.display(), expected));
+        }
         Ok(self.trainer.validate()?)
     }
 }

@@ -53,8 +53,8 @@ impl sconce_engine::Recipe for Recipe {
     fn validate(config: &Config, initial: InitialWeights<'_>) -> anyhow::Result<()> {
         config.validate()?;
         anyhow::ensure!(
-            config.start == Start::Random || initial != InitialWeights::Unsaid,
-            "start is \"file\" or \"caffe-file\": --init-from must name the weights to start from"
+            config.start == Start::Random || config.weights.is_some() || initial != InitialWeights::Unsaid,
+            "start is \"file\" or \"caffe-file\": --init-from, or `weights`, must name the file to start from"
         );
         anyhow::ensure!(
             config.task == Task::Detector || !matches!(initial, InitialWeights::File(_)),
@@ -102,6 +102,11 @@ impl sconce_engine::Recipe for Recipe {
 
 /// Trains a detector, and reports how good it is on both domains.
 fn detector(config: &Config, run: &mut Run) -> anyhow::Result<()> {
+    // A resumed run has its own weights.
+    let initial = run.init_from().or(config.weights.as_deref()).filter(|_| !run.is_resuming()).map(Path::to_owned);
+    if let Some(path) = initial.as_deref().filter(|path| !path.is_file()) {
+        anyhow::bail!("{}: no such file of weights to start from; --init-from names another", path.display());
+    }
     let data = config.data.read(run.seed())?;
     check_n_classes(&config.swda, &data)?;
     if run.is_root() && !run.is_resuming() && !data.counts.is_empty() {
@@ -119,8 +124,6 @@ fn detector(config: &Config, run: &mut Run) -> anyhow::Result<()> {
         evaluate_every: config.evaluation.every,
         state: &[(ClassNames::STATE, classes)],
     };
-    // A resumed run has its own weights.
-    let initial = run.init_from().filter(|_| !run.is_resuming()).map(Path::to_owned);
     let channels = config.start.channels();
     let start = |params: &Params| {
         initial.as_deref().map_or(Ok(()), |path| weights::load_start(params, path, channels).map(drop))

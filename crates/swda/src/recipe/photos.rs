@@ -51,6 +51,7 @@ impl Config {
 
         let mut config = Self::paper_foggy();
         config.swda = SwdaConfig::swda(detector);
+        config.weights = Some("data/hed-vgg16/vgg16.safetensors".into());
         config.groups = GroupsConfig::PLAIN;
         config.data.source = photo_scenes(Split::Train, TRAIN, 5);
         config.data.target = Images::scenes(Scene::Clear, TRAIN);

@@ -38,29 +38,38 @@ pub(super) fn drawn(image: Image, found: &[Detection], classes: &[String]) -> Im
     draw_boxes(image, &boxes)
 }
 
-/// The target's first images after the first evaluation: what the detector finds there early in training, to be laid beside
+/// The first images of both domains at the first evaluation: what the detector finds there early in training, to be laid beside
 /// what it finds at the end.
 pub(super) struct Early {
-    images: DetectionDataset,
-    /// Where the picture goes; nowhere if this process draws none, or has drawn it.
-    path: Cell<Option<PathBuf>>,
+    /// What is drawn, and where it goes; nothing if this process draws none, or has drawn it.
+    sheets: Cell<Vec<(DetectionDataset, PathBuf)>>,
 }
 
 impl Early {
     pub(super) fn new(config: &Config, data: &Datasets, run: &Run) -> anyhow::Result<Self> {
-        let n = MANY.min(data.test.len());
-        let images = data.test.subset(&(0..n).collect::<Vec<_>>())?;
-        let is_wanted = config.evaluation.every > 0 && run.is_root();
-        let path = is_wanted.then(|| run.pictures().map(|folder| folder.join("target-early.png"))).transpose()?;
-        // A run that resumes behind its first evaluation has it.
-        let path = path.filter(|path| !path.exists());
-        Ok(Self { images, path: Cell::new(path) })
+        let mut sheets = Vec::new();
+        if config.evaluation.every > 0 && run.is_root() {
+            let folder = run.pictures()?;
+            for (name, images) in
+                [("target-early.png", Some(&data.test)), ("source-early.png", data.source_test.as_ref())]
+            {
+                let path = folder.join(name);
+                // A run that resumes behind its first evaluation has it.
+                if let (Some(images), false) = (images, path.exists()) {
+                    let first: Vec<usize> = (0..MANY.min(images.len())).collect();
+                    sheets.push((images.subset(&first)?, path));
+                }
+            }
+        }
+        Ok(Self { sheets: Cell::new(sheets) })
     }
 
     pub(super) fn draw_once(&self, config: &Config, model: &Swda, device: &Device) -> anyhow::Result<()> {
-        let Some(path) = self.path.take() else { return Ok(()) };
-        let results = outcome::results(config, model, &self.images, device)?;
-        Ok(write_atomic(&path, &sheet(&results, &self.images)?.encode_png()?)?)
+        for (images, path) in self.sheets.take() {
+            let results = outcome::results(config, model, &images, device)?;
+            write_atomic(&path, &sheet(&results, &images)?.encode_png()?)?;
+        }
+        Ok(())
     }
 }
 

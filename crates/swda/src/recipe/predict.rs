@@ -7,13 +7,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sconce_core::{Rng, files::write_atomic};
+use sconce_core::{Device, Rng, files::write_atomic};
 use sconce_data::{FloatImage, Image};
 use sconce_detection::Detection;
 use sconce_engine::{Checkpoint, ClassNames, PredictRequest, Weights};
 
 use super::{Config, load, pictures};
-use crate::{eval::unscaled, model::Images};
+use crate::{
+    eval::unscaled,
+    model::{Images, Swda},
+};
 
 /// Writes a JSON line for each file: the file, its size, and every detection with box, class and score, best first. With an
 /// output folder, also the pictures with the boxes of what is more likely than not.
@@ -32,14 +35,8 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn
         }
     }
     for file in &request.files {
-        let image = Image::read(file)?;
-        // Nothing is random in the pipeline of an evaluation that its author did not make so.
-        let input = config.data.eval.apply(image.clone(), &[], &mut Rng::new(0, "prediction"))?;
-        let [_, height, width] = input.image.shape();
-        let images =
-            Images { images: FloatImage::stack(&[input.image], &request.device)?, sizes: vec![(height, width)] };
-        let found = model.detect(&images)?.pop().context("an image has a list of detections")?;
-        let found = unscaled(found, input.scale);
+        let image = Image::read(file)?.into_channels(3);
+        let found = found(&model, config, &image, &request.device).with_context(|| file.display().to_string())?;
         anyhow::ensure!(
             found.iter().all(|d| d.score.is_finite()),
             "{}: the network's output is not finite; are its weights?",
@@ -54,10 +51,23 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn
     Ok(())
 }
 
+/// What is found in an image, best first, in its own pixels.
+fn found(model: &Swda, config: &Config, image: &Image, device: &Device) -> anyhow::Result<Vec<Detection>> {
+    // Nothing is random in the pipeline of an evaluation that its author did not make so.
+    let input = config.data.eval.apply(image.clone(), &[], &mut Rng::new(0, "prediction"))?;
+    let [_, height, width] = input.image.shape();
+    let images = Images { images: FloatImage::stack(&[input.image], device)?, sizes: vec![(height, width)] };
+    let found = model.detect(&images)?.pop().context("an image has a list of detections")?;
+    Ok(unscaled(found, input.scale))
+}
+
 /// Where the picture of a file goes; what is there already is not overwritten.
 fn picture_file(folder: &Path, file: &Path) -> anyhow::Result<PathBuf> {
     let name = file.file_stem().with_context(|| format!("{} has no name", file.display()))?;
-    let path = folder.join(name).with_extension("png");
+    // Not `with_extension`: the rest of a name may have dots, as `…_beta_0.02`.
+    let mut name = name.to_owned();
+    name.push(".png");
+    let path = folder.join(name);
     anyhow::ensure!(!path.exists(), "{} exists: predict overwrites nothing", path.display());
     Ok(path)
 }

@@ -4,7 +4,10 @@ use sconce_data::{DetectionPipeline, DetectionTransform, HorizontalFlip, Normali
 use sconce_detection::FasterRcnnConfig;
 use sconce_engine::{OptimizerConfig, Preset, ScheduleConfig, TrainerConfig, Unit, Warmup};
 
-use super::config::{Config, EvaluationConfig, Start, Task};
+use super::{
+    ablations,
+    config::{Config, EvaluationConfig, Start, Task},
+};
 use crate::{
     config::{Modulation, SwdaConfig, TargetUse},
     data::{DataConfig, Leak},
@@ -15,16 +18,23 @@ use crate::{
 
 /// The named configurations, the default first.
 pub(super) fn presets() -> Vec<Preset<Config>> {
-    let small = Config::small();
+    let small = Config::small().started();
+    let [global, local, both] = ablations::parts(&small);
     vec![
-        Preset::new("small", "SWDA on embedded scenes, clear → fog", small.clone().started()),
-        Preset::new("small-source-only", "its baseline: the source alone", small.started().source_only()),
+        Preset::new("small", "SWDA on embedded scenes, clear → fog", small.clone()),
+        Preset::new("small-source-only", "its baseline: the source alone", small.clone().source_only()),
+        Preset::new("small-bdc-faster", "another baseline: BDC-Faster", ablations::bdc_faster(&small)),
+        Preset::new("small-da-faster", "another baseline: DA-Faster", ablations::da_faster(&small)),
+        Preset::new("small-g", "global alignment alone, without context vectors", global),
+        Preset::new("small-l", "local alignment alone, without context vectors", local),
+        Preset::new("small-g-l", "both without context vectors", both),
         Preset::new(
             "small-classifier",
             "what detectors of scenes start from: their trunk as a classifier",
-            Config::classifier(),
+            Config::classifier(Scene::Clear),
         ),
         Preset::new("emoji-clipart", "SWDA on embedded scenes, emoji → clipart", Config::emoji_to_clipart()),
+        Preset::new("emoji-classifier", "what its detectors start from in the study", Config::classifier(Scene::Emoji)),
         Preset::new("smoke", "two epochs on few scenes: shows that everything runs", Config::smoke().started()),
     ]
 }
@@ -87,6 +97,7 @@ impl Config {
             },
             evaluation: EvaluationConfig { every: 2, measure: Measure::Coco },
             start: Start::File,
+            weights: None,
         }
     }
 
@@ -96,9 +107,10 @@ impl Config {
         Self { start: Start::Random, ..self }
     }
 
-    /// The trunk of the detectors of scenes as a classifier of single objects.
-    pub fn classifier() -> Self {
+    /// The trunk of the detectors of scenes as a classifier of single objects, of the labelled domain alone.
+    pub fn classifier(source: Scene) -> Self {
         let mut config = Self::small();
+        config.data.source = Images::scenes(source, TRAIN);
         config.task = Task::Classifier;
         config.start = Start::Random;
         config.swda = SwdaConfig::source_only(config.swda.detector);

@@ -3,20 +3,23 @@
 use sconce_engine::{Arm, ClaimSpec, ComparisonSpec, Profile, Study};
 
 use super::{ablations, config::Config, papers};
-use crate::config::{SwdaConfig, TargetUse};
+use crate::{
+    config::{SwdaConfig, TargetUse},
+    images::Scene,
+};
 
 /// The arms and claims of a profile.
 pub(super) fn study(profile: Profile) -> Study<Config> {
     match profile {
         Profile::Smoke => headline(Config::smoke(), &smoke_classifier(), 2),
-        Profile::Small => headline(Config::small(), &Config::classifier(), 3),
+        Profile::Small => headline(Config::small(), &Config::classifier(Scene::Clear), 3),
         Profile::Study => ablations::study(),
         Profile::Paper => papers::study(),
     }
 }
 
 fn smoke_classifier() -> Config {
-    let mut config = Config::classifier();
+    let mut config = Config::classifier(Scene::Clear);
     config.trainer.epochs = 1;
     config
 }
@@ -32,7 +35,7 @@ pub(super) fn notes() -> Vec<String> {
         "Scaled: scenes of 128×96 pixels, composed of cut-outs, and a detector of four convolutions stand in for street scenes and \
          VGG-16. Cut-outs that are trained on are never tested on."
             .into(),
-        "All detectors start from one classifier of single objects, and see as many images of the source. AP50 is COCO's, of the \
+        "All detectors of a shift start from one classifier of single objects of its source, and see as many images of the source. AP50 is COCO's, of the \
          last checkpoint; no label of the target is seen in training, and none chooses a checkpoint."
             .into(),
         "The control puts images of the target through the trunk for the statistics of batch normalisations alone: what SWDA gains \
@@ -42,7 +45,11 @@ pub(super) fn notes() -> Vec<String> {
 }
 
 pub(super) fn arm(id: &str, label: &str, config: Config) -> Arm<Config> {
-    Arm::new(id, label, config).starting_from(START)
+    arm_from(START, id, label, config)
+}
+
+pub(super) fn arm_from(start: &str, id: &str, label: &str, config: Config) -> Arm<Config> {
+    Arm::new(id, label, config).starting_from(start)
 }
 
 /// That one arm has a higher AP50 on the target than another, where the paper has values from a place of its own.
@@ -96,7 +103,11 @@ fn headline(full: Config, classifier: &Config, seeds: usize) -> Study<Config> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
+
+    use sconce_engine::{InitialWeights, Recipe as _};
+
+    use super::{super::Recipe, *};
 
     #[test]
     fn every_claim_and_comparison_names_arms_of_the_study() {
@@ -104,7 +115,9 @@ mod tests {
             let study = study(profile);
             study.validate().unwrap();
             for arm in &study.arms {
-                arm.config.validate().unwrap_or_else(|e| panic!("{}: {e}", arm.id));
+                let start = Path::new("a finished arm");
+                let initial = arm.starts_from.as_ref().map_or(InitialWeights::Unsaid, |_| InitialWeights::File(start));
+                Recipe::validate(&arm.config, initial).unwrap_or_else(|e| panic!("{}: {e}", arm.id));
             }
         }
     }

@@ -15,6 +15,8 @@ fn settings_without_sense_are_named_and_leave_no_folder() {
         ("data.batch_size=0", &["data.batch_size"]),
         ("data.validation=1", &["data.validation"]),
         ("start=file", &["--init-from"]),
+        ("weights=a.pth", &["weights is a.pth", "random"]),
+        ("trainer.ema=0.9", &["trainer.ema"]),
         ("swda.globl.context=true", &["globl", "global"]),
     ] {
         fails_with(&mut train(&out, &["--set", setting]), parts);

@@ -23,7 +23,7 @@ fn evaluation_repeats_the_metrics_of_the_run() {
     assert_eq!(found["source"]["ap50"], summary["metrics"]["source_ap50"]);
     assert_eq!(found["ap50_per_class"].as_object().unwrap().len(), 5);
     assert_eq!(found["coco_stats"].as_array().unwrap().len(), 12);
-    for picture in ["target.png", "target-early.png", "source.png"] {
+    for picture in ["target.png", "target-early.png", "source.png", "source-early.png"] {
         assert!(Image::read(&out.join("pictures").join(picture)).is_ok(), "{picture}");
     }
     let log = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
@@ -63,6 +63,17 @@ fn predictions_name_boxes_and_draw_them() {
         let picture = drawn.join(file.file_name().unwrap());
         assert_eq!(Image::read(&picture).unwrap().width(), 128);
     }
+    // A grey one, by a name with dots.
+    let grey = folder.path().join("a_beta_0.02.png");
+    let picture = Image::new(40, 30, 1, vec![90; 1200]).unwrap();
+    fs::write(&grey, picture.encode_png().unwrap()).unwrap();
+    let output_of_grey = succeeds(swda(&["predict", "--checkpoint"]).arg(&out).arg(&grey).arg("--out").arg(&drawn));
+    assert_eq!(json(&output_of_grey.stdout)["width"], 40);
+    assert_eq!(Image::read(&drawn.join("a_beta_0.02.png")).unwrap().width(), 40);
+    // One that ends before the trunk does.
+    let tiny = folder.path().join("tiny.png");
+    fs::write(&tiny, Image::new(1, 1, 3, vec![0; 3]).unwrap().encode_png().unwrap()).unwrap();
+    fails_with(swda(&["predict", "--checkpoint"]).arg(&out).arg(&tiny), &["tiny.png"]);
     // The same lines without pictures, and nothing is overwritten.
     assert_eq!(succeeds(&mut predict()).stdout, output.stdout);
     fails_with(predict().arg("--out").arg(&drawn), &["a.png", "overwrites nothing"]);

@@ -159,6 +159,17 @@ fn a_backbone_starts_a_detector_and_a_detector_another() {
         let path = dir.path().join(format!("{trunk:?}-source.safetensors"));
         build(&source, 4).save(&path).unwrap();
         load_start(&build(&config(trunk).without_context(), 5), &path, ColourOrder::Rgb).unwrap();
+
+        // One that has seen both goes on with them, or without them.
+        let plain = config(trunk).without_context();
+        let aligned = build(&plain, 6);
+        aligned.save(&path).unwrap();
+        let next = build(&plain, 7);
+        load_start(&next, &path, ColourOrder::Rgb).unwrap();
+        for (name, t) in aligned.tensors() {
+            assert_eq!(flat(&next.tensors()[&name]), flat(&t), "{name}");
+        }
+        load_start(&build(&source, 8), &path, ColourOrder::Rgb).unwrap();
     }
 }
 
