@@ -79,13 +79,24 @@ impl BackboneConfig {
 
     /// Pixels of an image to a position of the upper part's map, along both axes.
     pub fn stride(&self) -> usize {
+        let [_, upper] = self.strides();
+        upper
+    }
+
+    /// Pixels of an image to a position of the lower and of the upper part's map, along both axes.
+    pub fn strides(&self) -> [usize; 2] {
         match self {
-            Self::Vgg { network, .. } => 1 << (network.stages().max(1) - 1),
-            Self::ResNet { network } if network.stem == sconce_backbones::Stem::Cifar => 4,
+            Self::Vgg { network, lower, .. } => {
+                let stages = network.convolutions.iter().enumerate();
+                let of_convolutions: Vec<usize> = stages.flat_map(|(stage, &n)| vec![stage; n]).collect();
+                let stride = |n: usize| 1 << of_convolutions.get(n.wrapping_sub(1)).copied().unwrap_or_default();
+                [stride(*lower), stride(of_convolutions.len())]
+            }
+            Self::ResNet { network } if network.stem == sconce_backbones::Stem::Cifar => [1, 4],
             Self::ResNet { network } => match network.replace_stride_with_dilation {
-                [false, false, _] => 16,
-                [true, true, _] => 4,
-                _ => 8,
+                [false, false, _] => [4, 16],
+                [true, true, _] => [4, 4],
+                _ => [4, 8],
             },
         }
     }

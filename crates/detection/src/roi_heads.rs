@@ -175,7 +175,7 @@ impl RoiHeads {
         Ok(sampled)
     }
 
-    /// What the heads say of `boxes` in each image.
+    /// What the heads say of `boxes` in each image; of none, tensors of no rows and without a gradient.
     ///
     /// # Shapes
     /// - `features`: the trunk's map `(N, C, H, W)`

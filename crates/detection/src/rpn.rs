@@ -183,8 +183,9 @@ impl Rpn {
 
     /// The losses of what `output` says of the images' objects. In an image without any, all anchors are background.
     ///
-    /// Anchors at positions that see nothing but an image's padding are left out: by Caffe's rule an image has the same anchors
-    /// in any batch. torchvision's steps from one to the next depend on the batch's size, there as here.
+    /// Anchors at positions that begin in an image's padding are left out. A position of which only a part is the image's counts: a
+    /// ResNet has it for the image alone too, a VGG, which rounds down, has not. By torchvision's rule the steps from one anchor to
+    /// the next depend on the batch's size besides.
     ///
     /// # Errors
     /// If `output` does not fit `targets`.
@@ -238,7 +239,9 @@ impl Rpn {
     /// Whether an anchor's position begins in an image of `height` × `width` pixels, not in its padding.
     fn is_at_image(&self, anchor: BBox, (height, width): (usize, usize)) -> bool {
         let offset = self.config.anchors.rule.offset();
-        let (x, y) = ((anchor.x1 + anchor.x2) / 2.0 - offset, (anchor.y1 + anchor.y2) / 2.0 - offset);
+        // Positions begin at whole pixels; corners have rounding errors.
+        let begin = |a: f64, b: f64| ((a + b) / 2.0 - offset).round();
+        let (x, y) = (begin(anchor.x1, anchor.x2), begin(anchor.y1, anchor.y2));
         (0.0..width as f64).contains(&x) && (0.0..height as f64).contains(&y)
     }
 

@@ -41,12 +41,12 @@ impl GlobalClassifier {
     ///
     /// # Shapes
     /// - `x`: `(N, channels, H, W)`, the trunk's map
-    /// - output: `(N, C)`, the mean over those positions that `padding` leaves to an image
+    /// - output: `(N, C)`, the mean over those positions that `padding`, that of `x`, leaves to an image
     ///
     /// # Errors
     /// If `x` does not fit, or ends as a single position of a single image, whose statistics a batch normalisation in training
     /// cannot take.
-    pub fn features(&self, x: &Tensor, padding: &Padding<'_>, mode: Mode, rng: &mut Rng) -> Result<Tensor> {
+    pub fn features(&self, x: &Tensor, padding: &Padding, mode: Mode, rng: &mut Rng) -> Result<Tensor> {
         let (n, _, h, w) = x.dims4()?;
         let shrink = 1 << self.layers.len();
         if mode == Mode::Train && n * h.div_ceil(shrink) * w.div_ceil(shrink) == 1 {
@@ -54,14 +54,16 @@ impl GlobalClassifier {
             return Err(Error::argument("global classifier of domains", "x", x.dims(), expected));
         }
         // Beyond an image's edge there are zeros, as there are where it is not padded.
-        let within = |map: Tensor| match padding.mask(&map)? {
+        let within = |map: Tensor, padding: &Padding| match padding.mask(&map)? {
             None => Ok(map),
             Some(mask) => Ok::<_, Error>(map.broadcast_mul(&mask)?),
         };
-        let mut y = within(x.clone())?;
+        let mut padding = padding.clone();
+        let mut y = within(x.clone(), &padding)?;
         for (conv, norm) in &self.layers {
             let hidden = conv.forward_norm(&y, norm, mode, Activation::Relu)?;
-            y = within(self.dropout.forward(&hidden, mode, rng)?)?;
+            padding = padding.halved();
+            y = within(self.dropout.forward(&hidden, mode, rng)?, &padding)?;
         }
         mean_of_images(&y, padding.mask(&y)?.as_ref())
     }

@@ -92,6 +92,18 @@ impl DataConfig {
         if !(0.0..1.0).contains(&self.validation) {
             return Err(SwdaError::config("data.validation", self.validation, "at least 0 and less than 1"));
         }
+        let labelled = [
+            ("data.source", Some(&self.source)),
+            ("data.test", Some(&self.test)),
+            ("data.source_test", self.source_test.as_ref()),
+            ("data.target", Some(&self.target).filter(|_| self.leak != Leak::None)),
+        ];
+        for (key, images) in labelled {
+            if let Some(Images::Unlabelled { root }) = images {
+                let found = format!("\"unlabelled\" for {}", root.display());
+                return Err(SwdaError::config(key, found, "images with labels"));
+            }
+        }
         if self.leak == Leak::None && self.target.drops_empty() {
             let expected = "\"keep\", or data.leak = \"drop-empty\": which images are empty, labels of the target say";
             return Err(SwdaError::config("data.target.config.empty_images", "\"drop\"", expected));
@@ -262,7 +274,8 @@ mod tests {
         assert_eq!((data.target.len(), data.target.classes()), (2, data.source.classes()));
         // To measure on them there would have to be labels.
         config.test = unlabelled;
-        assert!(config.read(0).unwrap_err().to_string().contains("for the target alone"));
+        assert!(config.validate().unwrap_err().to_string().contains("data.test"));
+        assert!(config.read(0).is_err());
     }
 
     #[test]

@@ -135,8 +135,8 @@ impl Images {
             Self::Voc { root, config } => read_voc(root, config).map(counted).map_err(other),
             Self::Cityscapes { root, config } => read_cityscapes(root, config).map(counted).map_err(other),
             Self::Unlabelled { root } => {
-                let expected = "labelled images: these are for the target alone";
-                Err(SwdaError::config("kind of images", format!("\"unlabelled\" for {}", root.display()), expected))
+                let found = format!("\"unlabelled\" for {}", root.display());
+                Err(SwdaError::config("kind of images", found, "one with labels"))
             }
         }
     }

@@ -125,33 +125,41 @@ fn masked_mean(x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     })
 }
 
-/// What of a batch's images is padding.
-#[derive(Clone, Copy, Debug)]
-pub struct Padding<'a> {
-    /// Height and width of each image before padding.
-    pub sizes: &'a [(usize, usize)],
-    /// Height and width of the batch's images.
-    pub batch: (usize, usize),
+/// How much of a map is each image's; the rest is padding.
+#[derive(Clone, Debug)]
+pub struct Padding {
+    /// Rows and columns of each image.
+    extents: Vec<(usize, usize)>,
 }
 
-impl Padding<'_> {
-    /// 1 at the positions of `map` `(N, C, H, W)` that see something of their image and not padding alone: `(N, 1, H, W)`;
-    /// `None` where all do.
+impl Padding {
+    /// Of a map whose positions stand for `stride` pixels, and of images of these heights and widths. A position of which only a
+    /// part is the image's counts.
+    pub fn new(sizes: &[(usize, usize)], stride: usize) -> Self {
+        let positions = |pixels: usize| pixels.div_ceil(stride.max(1));
+        Self { extents: sizes.iter().map(|&(height, width)| (positions(height), positions(width))).collect() }
+    }
+
+    /// Of what a convolution with a stride of 2 makes of the map.
+    #[must_use]
+    pub fn halved(&self) -> Self {
+        Self { extents: self.extents.iter().map(|&(rows, columns)| (rows.div_ceil(2), columns.div_ceil(2))).collect() }
+    }
+
+    /// 1 at the positions of `map` `(N, C, H, W)` that are their image's: `(N, 1, H, W)`; `None` where all are.
     ///
     /// # Errors
     /// If there are not as many images as sizes.
     pub fn mask(&self, map: &Tensor) -> Result<Option<Tensor>> {
         let (n, _, h, w) = map.dims4()?;
-        if n != self.sizes.len() {
-            return Err(Error::argument("Padding", "the number of sizes", self.sizes.len(), n));
+        if n != self.extents.len() {
+            return Err(Error::argument("Padding", "the number of images", n, self.extents.len()));
         }
-        if self.sizes.iter().all(|&size| size == self.batch) {
+        if self.extents.iter().all(|&(rows, columns)| rows >= h && columns >= w) {
             return Ok(None);
         }
-        let covered = |size: usize, batch: usize, map: usize| (size * map).div_ceil(batch.max(1)).clamp(1, map);
         let mut values = Vec::with_capacity(n * h * w);
-        for &(height, width) in self.sizes {
-            let (rows, columns) = (covered(height, self.batch.0, h), covered(width, self.batch.1, w));
+        for &(rows, columns) in &self.extents {
             for row in 0..h {
                 values.extend((0..w).map(|column| f64::from(u8::from(row < rows && column < columns))));
             }

@@ -58,12 +58,6 @@ struct Pass {
     parts: Vec<(Domain, usize, usize)>,
 }
 
-impl Pass {
-    fn padding(&self) -> Padding<'_> {
-        Padding { sizes: &self.sizes, batch: self.batch }
-    }
-}
-
 /// What the classifiers say in a pass.
 struct Classified {
     global: Option<Tensor>,
@@ -110,7 +104,7 @@ impl Swda {
         let passes = self.passes(source, target)?;
         let pass = &passes[0];
         let n = source.sizes.len();
-        let context = self.context(&pass.lower, &pass.upper, &pass.padding(), (Mode::Train, rng))?;
+        let context = self.context((&pass.lower, &pass.upper), &pass.sizes, (Mode::Train, rng))?;
         let context = context.map(|context| context.narrow(0, 0, n)).transpose()?;
         let targets = Targets { sizes: &source.sizes, objects };
         let upper = pass.upper.narrow(0, 0, n)?;
@@ -152,8 +146,8 @@ impl Swda {
         let lower = self.detector.backbone.lower(&images.images, Mode::Eval)?;
         let upper = self.detector.backbone.upper(&lower, Mode::Eval)?;
         // Nothing is dropped in evaluation.
-        let (padding, rng) = (Padding { sizes: &images.sizes, batch: (height, width) }, &mut Rng::new(0, "evaluation"));
-        let context = self.context(&lower, &upper, &padding, (Mode::Eval, rng))?;
+        let rng = &mut Rng::new(0, "evaluation");
+        let context = self.context((&lower, &upper), &images.sizes, (Mode::Eval, rng))?;
         self.detector.detect_on(&upper, (height, width), &images.sizes, context.as_ref())
     }
 
@@ -203,11 +197,11 @@ impl Swda {
     /// classifiers, with other units dropped.
     fn context(
         &self,
-        lower: &Tensor,
-        upper: &Tensor,
-        padding: &Padding<'_>,
+        (lower, upper): (&Tensor, &Tensor),
+        sizes: &[(usize, usize)],
         (mode, rng): (Mode, &mut Rng),
     ) -> Result<Option<Tensor>> {
+        let [of_lower, of_upper] = self.paddings(sizes);
         let is_on = |context: Option<bool>| context == Some(true);
         let seen = |map: &Tensor| match self.config.context_gradient {
             ContextGradient::All => map.clone(),
@@ -215,11 +209,11 @@ impl Swda {
         };
         let mut vectors = Vec::new();
         if let (Some(global), true) = (&self.global, is_on(self.config.global.as_ref().map(|g| g.context))) {
-            vectors.push(global.features(&seen(upper), padding, mode, rng)?);
+            vectors.push(global.features(&seen(upper), &of_upper, mode, rng)?);
         }
         if let (Some(local), true) = (&self.local, is_on(self.config.local.as_ref().map(|l| l.context))) {
             let features = local.features(&seen(lower))?;
-            vectors.push(mean_of_images(&features, padding.mask(&features)?.as_ref())?);
+            vectors.push(mean_of_images(&features, of_lower.mask(&features)?.as_ref())?);
         }
         if vectors.is_empty() {
             return Ok(None);
@@ -228,10 +222,15 @@ impl Swda {
         Ok(Some(if self.config.context_gradient == ContextGradient::Nothing { context.detach() } else { context }))
     }
 
+    /// What is padding in the maps of both parts of the trunk.
+    fn paddings(&self, sizes: &[(usize, usize)]) -> [Padding; 2] {
+        self.config.detector.backbone.strides().map(|stride| Padding::new(sizes, stride))
+    }
+
     fn classify(&self, pass: &Pass, lambda: f64, rng: &mut Rng) -> Result<Classified> {
         let lower = ops::gradient_reversal(&pass.lower, lambda)?;
         let upper = ops::gradient_reversal(&pass.upper, lambda)?;
-        let padding = pass.padding();
+        let [_, padding] = self.paddings(&pass.sizes);
         let global = |global: &GlobalClassifier| global.logits(&global.features(&upper, &padding, Mode::Train, rng)?);
         let global = self.global.as_ref().map(global);
         let local = self.local.as_ref().map(|local| local.probabilities(&local.features(&lower)?));
@@ -249,7 +248,7 @@ impl Swda {
         (terms, rng): (&mut Terms, &mut Rng),
     ) -> Result<()> {
         let sizes = &pass.sizes[first..first + n];
-        let padding = Padding { sizes, batch: pass.batch };
+        let [of_lower, of_upper] = self.paddings(sizes);
         if let (Some(logits), Some(config)) = (&classified.global, &self.config.global) {
             let logits = logits.narrow(0, first, n)?;
             terms.add("domain_global", &global_loss(&logits, domain, config.modulation)?, 1.0)?;
@@ -258,7 +257,7 @@ impl Swda {
         }
         if let Some(d) = &classified.local {
             let d = d.narrow(0, first, n)?;
-            let mask = padding.mask(&d)?;
+            let mask = of_lower.mask(&d)?;
             terms.add("domain_local", &local_loss(&d, domain, mask.as_ref())?, 1.0)?;
             terms.count("local_accuracy", &d.affine(1.0, -0.5)?, mask.as_ref(), domain)?;
         }
@@ -268,7 +267,7 @@ impl Swda {
             return Ok(());
         };
         let image = image.narrow(0, first, n)?;
-        let mask = padding.mask(&image)?;
+        let mask = of_upper.mask(&image)?;
         if config.image > 0.0 {
             terms.add("domain_image", &binary_loss(&image, domain, mask.as_ref())?, config.image)?;
             terms.count("image_accuracy", &image, mask.as_ref(), domain)?;

@@ -112,7 +112,7 @@ pub struct ImageCounts {
 /// The objects of a [`DetectionCounts`]; `listed` is the sum of the others but for `clamped`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ObjectCounts {
-    /// All on images with an annotation that could be used, those of dropped empty images too.
+    /// All on images with an annotation that could be used, those of dropped empty images too, and of images that are not there.
     pub listed: usize,
     /// Objects of the dataset.
     pub kept: usize,

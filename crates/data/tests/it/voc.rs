@@ -376,10 +376,17 @@ fn a_target_needs_no_annotation() {
 }
 
 #[test]
-fn two_lists_of_a_folder_share_no_image() {
+fn an_image_of_two_lists_is_there_once() {
     let root = tree("", "train", &[("a", dog())]);
-    add(root.path(), "", "trainval", &[("b", dog()), ("a", dog())]);
-    let config = VocConfig { parts: vec![VocPart::new("", "train"), VocPart::new("", "trainval")], ..config() };
-    let error = read_voc(root.path(), &config).unwrap_err().to_string();
-    assert!(error.contains("trainval.txt:2") && error.contains("`JPEGImages/a` once more"), "{error}");
+    add(root.path(), "", "trainval", &[("b", dog()), ("a.jpg", dog())]);
+    let union = VocConfig { parts: ["train", "trainval"].map(|split| VocPart::new("", split)).into(), ..config() };
+    let (dataset, counts) = read_voc(root.path(), &union).unwrap();
+    assert_eq!((names(&dataset), counts.images.listed), (vec!["JPEGImages/a.jpg", "JPEGImages/b.jpg"], 2));
+    // Lists about classes name all images.
+    write(root.path(), "ImageSets/Main/dog_x.txt", "a -1\nb 1");
+    write(root.path(), "ImageSets/Main/cat_x.txt", "a 1\nb -1");
+    let union = VocConfig { parts: ["dog_x", "cat_x"].map(|split| VocPart::new("", split)).into(), ..config() };
+    let (dataset, counts) = read_voc(root.path(), &union).unwrap();
+    assert_eq!(names(&dataset), ["JPEGImages/b.jpg", "JPEGImages/a.jpg"]);
+    assert_eq!((counts.images.listed, counts.images.absent), (4, 2));
 }

@@ -58,6 +58,7 @@ fn categories_need_no_names_of_their_own() {
     };
     assert_eq!(names(json!([{"id": 9}, {"id": 2}])), ["2", "9"]);
     assert_eq!(names(json!([{"id": 9, "name": "dog"}, {"id": 2, "name": "dog"}])), ["dog (2)", "dog (9)"]);
+    assert_eq!(names(json!([{"id": 9, "name": "2"}, {"id": 2}])), ["2 (2)", "2 (9)"]);
 }
 
 #[test]

@@ -108,6 +108,26 @@ fn the_last_positions_of_a_map_are_the_images() {
 }
 
 #[test]
+fn sizes_of_anchors_need_not_be_whole() {
+    let mut config = FasterRcnnConfig::faster_rcnn_pytorch(small_resnet(), 3, 32);
+    config.rpn.anchors.sizes = vec![vec![33.3, 40.317]];
+    config.rpn.hidden = 16;
+    let (_, model) = build(&config);
+    let features = model.features(&images(1, (64, 64)), Mode::Eval).unwrap();
+    let output = model.rpn.forward(std::slice::from_ref(&features), (64, 64)).unwrap();
+    let all = ProposalConfig { before_nms: 1000, after_nms: 1000, nms_iou: 1.0, min_size: 0.0 };
+    assert_eq!(model.rpn.proposals(&output, &[(64, 64)], &all).unwrap()[0].len(), output.anchors.len());
+}
+
+#[test]
+fn strides_are_those_of_both_maps() {
+    for config in [FasterRcnnConfig::small(3).backbone, BackboneConfig::vgg16(), small_resnet()] {
+        let expected = if config == FasterRcnnConfig::small(3).backbone { [2, 8] } else { [4, 16] };
+        assert_eq!((config.strides(), config.stride()), (expected, expected[1]));
+    }
+}
+
+#[test]
 fn an_image_without_a_region_is_trained_on() {
     for mut config in configurations() {
         config.rpn.train.min_size = 1e4;

@@ -93,8 +93,12 @@ impl Config {
         if self.trainer.ema.is_some() {
             return Err(SwdaError::config("trainer.ema", "set", "nothing: no averaged parameters are evaluated"));
         }
-        if let (Start::Random, Some(weights)) = (self.start, &self.weights) {
-            let expected = "nothing where `start` is \"random\"";
+        if let Some(weights) = &self.weights {
+            let expected = match (self.task, self.start) {
+                (Task::Classifier, _) => "nothing where `task` is \"classifier\", which starts from no file",
+                (Task::Detector, Start::Random) => "nothing where `start` is \"random\"",
+                (Task::Detector, Start::File | Start::CaffeFile) => return Ok(self.trainer.validate()?),
+            };
             return Err(SwdaError::config("weights", weights.display(), expected));
         }
         Ok(self.trainer.validate()?)

@@ -76,15 +76,12 @@ fn reversing_is_the_negative_of_not_reversing() {
     let d_g = GlobalClassifier::new(&plain_params.scope(), 128, &global).unwrap();
     let d_l = LocalClassifier::new(&plain_params.scope(), 32, &local).unwrap();
     let rng = &mut Rng::new(0, "dropout");
-    let whole = |batch: &Images| -> Padding<'static> {
-        let (_, _, height, width) = batch.images.dims4().unwrap();
-        Padding { sizes: vec![(height, width); batch.sizes.len()].leak(), batch: (height, width) }
-    };
     let mut total: Option<Tensor> = None;
     for (domain, batch) in [(Domain::Source, images(1, 2)), (Domain::Target, images(2, 2))] {
         let lower = detector.backbone.lower(&batch.images, Mode::Train).unwrap();
         let upper = detector.backbone.upper(&lower, Mode::Train).unwrap();
-        let logits = d_g.logits(&d_g.features(&upper, &whole(&batch), Mode::Train, rng).unwrap()).unwrap();
+        let logits =
+            d_g.logits(&d_g.features(&upper, &Padding::new(&batch.sizes, 8), Mode::Train, rng).unwrap()).unwrap();
         let d = d_l.probabilities(&d_l.features(&lower).unwrap()).unwrap();
         let sum =
             (global_loss(&logits, domain, global.modulation).unwrap() + local_loss(&d, domain, None).unwrap()).unwrap();
@@ -287,16 +284,15 @@ fn padding_says_nothing_of_an_image() {
     let shift = Tensor::full(0.5f32, 8, &Device::Cpu).unwrap();
     params.load("a shift", &[("netD.bn1.bias".to_owned(), shift)].into(), Tolerance::Missing).unwrap();
     let features = |map: &Tensor, size: (usize, usize)| {
-        let (_, _, height, width) = map.dims4().unwrap();
-        let padding = Padding { sizes: &[size], batch: (height, width) };
-        flat(&classifier.features(map, &padding, Mode::Eval, &mut Rng::new(0, "dropout")).unwrap())
+        flat(&classifier.features(map, &Padding::new(&[size], 1), Mode::Eval, &mut Rng::new(0, "dropout")).unwrap())
     };
-    let map = images(1, 1).images.narrow(2, 0, 16).unwrap().narrow(3, 0, 24).unwrap();
-    let alone = features(&map, (16, 24));
+    // Odd at one layer and at another.
+    let map = images(1, 1).images.narrow(2, 0, 18).unwrap().narrow(3, 0, 25).unwrap();
+    let alone = features(&map, (18, 25));
     // Whatever lies in the padding.
     let padded = Tensor::cat(&[&map, &map], 2).unwrap();
     let padded = Tensor::cat(&[&padded, &padded], 3).unwrap();
-    for (a, b) in alone.iter().zip(features(&padded, (16, 24))) {
+    for (a, b) in alone.iter().zip(features(&padded, (18, 25))) {
         assert!((a - b).abs() < 1e-6, "{a} {b}");
     }
 }
@@ -311,8 +307,7 @@ fn a_classifier_of_images_that_ends_at_one_position_of_one_image_is_refused_by_i
     let classifier = GlobalClassifier::new(&params.scope(), 4, &config).unwrap();
     let features = |n: usize, side: usize, mode: Mode| {
         let map = Tensor::ones((n, 4, side, side), DType::F32, &Device::Cpu).unwrap();
-        let padding = Padding { sizes: &vec![(side, side); n], batch: (side, side) };
-        classifier.features(&map, &padding, mode, &mut Rng::new(0, "dropout"))
+        classifier.features(&map, &Padding::new(&vec![(side, side); n], 1), mode, &mut Rng::new(0, "dropout"))
     };
     // Three convolutions that halve: 8 positions become 1, 9 become 2.
     let error = features(1, 8, Mode::Train).unwrap_err().to_string();

@@ -107,18 +107,20 @@ fn repeated<K: Eq + Hash>(mut keys: impl Iterator<Item = K>) -> Option<usize> {
     keys.position(|key| !seen.insert(key))
 }
 
-/// `iscrowd`, which some tools write as a truth value.
+/// `iscrowd`, which some tools write as a truth value, as `0.0`, or as `null`.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Flag {
         Number(u64),
+        Real(f64),
         Truth(bool),
     }
-    match Flag::deserialize(deserializer)? {
-        Flag::Number(0) | Flag::Truth(false) => Ok(false),
-        Flag::Number(1) | Flag::Truth(true) => Ok(true),
-        Flag::Number(n) => Err(de::Error::invalid_value(de::Unexpected::Unsigned(n), &"`iscrowd` of 0 or 1")),
+    match Option::deserialize(deserializer)? {
+        None | Some(Flag::Number(0) | Flag::Real(0.0) | Flag::Truth(false)) => Ok(false),
+        Some(Flag::Number(1) | Flag::Real(1.0) | Flag::Truth(true)) => Ok(true),
+        Some(Flag::Real(x)) => Err(de::Error::invalid_value(de::Unexpected::Float(x), &"`iscrowd` of 0 or 1")),
+        Some(Flag::Number(n)) => Err(de::Error::invalid_value(de::Unexpected::Unsigned(n), &"`iscrowd` of 0 or 1")),
     }
 }
 

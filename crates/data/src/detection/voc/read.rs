@@ -1,6 +1,7 @@
 //! Datasets in VOC's layout, from a folder.
 
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -37,7 +38,7 @@ const EXTENSIONS: [&str; 3] = ["jpg", "png", "jpeg"];
 /// root/FOLDER/JPEGImages/000005.jpg           or .png, .jpeg
 /// ```
 ///
-/// An id may have the extension of its image, as in Sim10k's lists. Of a list about one class (`dog_trainval`), the images
+/// An image that several lists name is read once. An id may have the extension of its image, as in Sim10k's lists. Of a list about one class (`dog_trainval`), the images
 /// without it are left out. Class names are compared without regard to case. A size that is not annotated is the image's. A box
 /// that sticks out of its image by at most a pixel is clipped; with columns that count from 1 where [`VocCoordinates`] says so,
 /// that is what becomes of an `xmin` of 0. A sample's name is its image's path below the root.
@@ -54,7 +55,7 @@ pub fn read_voc(root: &Path, config: &VocConfig) -> Result<(DetectionDataset, De
 }
 
 /// [`read_voc`] without a look at what is on the images: the folder of the annotations may be missing, and whether an image has
-/// an object is not known. What adaptation may see of a target domain.
+/// an object is not known. What adaptation may see of a target domain. A list about one class still says which images to leave out.
 ///
 /// # Errors
 /// As [`read_voc`] for lists and images.
@@ -99,10 +100,14 @@ impl VocImage<'_> {
 impl VocReader<'_> {
     fn read(&self) -> Result<(DetectionDataset, DetectionCounts)> {
         let mut images = Vec::new();
-        let mut names = UniqueNames::default();
         for part in &self.config.parts {
-            images.extend(self.list(part, &mut names)?);
+            images.extend(self.list(part)?);
         }
+        // A union has an image once, though several lists name it.
+        let mut kept = HashSet::new();
+        images.retain(|image| {
+            image.listed.presence == Some(VocPresence::Absent) || kept.insert(image.path(IMAGES, image.stem()))
+        });
         let read: Vec<_> = images.par_iter().map(|image| self.image(image)).collect();
         // The first error in the order of the lists, whichever thread was faster.
         let read = read.into_iter().collect::<Result<Vec<_>>>()?;
@@ -112,20 +117,19 @@ impl VocReader<'_> {
         Ok((dataset, counts.into_iter().sum()))
     }
 
-    /// The images of the lists of `part`, each of whose `names` is new: two lists of one folder must not share an image.
-    fn list<'p>(&self, part: &'p VocPart, names: &mut UniqueNames) -> Result<Vec<VocImage<'p>>> {
+    /// The images of the lists of `part`.
+    fn list<'p>(&self, part: &'p VocPart) -> Result<Vec<VocImage<'p>>> {
         let path_of = |split: &str| self.root.join(&part.folder).join("ImageSets/Main").join(format!("{split}.txt"));
         let path = path_of(&part.split);
         let instead = !part.otherwise.is_empty() && !path.is_file();
         let paths = if instead { part.otherwise.iter().map(|split| path_of(split)).collect() } else { vec![path] };
+        let mut names = UniqueNames::default();
         let mut images = Vec::new();
         for path in paths {
             let text = fs::read_to_string(&path).map_err(DataError::io(&path))?;
             for listed in not_empty(parse_voc_list(&text, &path)?, &path, "ids of images")? {
-                let number = listed.line;
-                let image = VocImage { folder: &part.folder, listed, list: path.clone() };
-                names.add(&image.path(IMAGES, image.stem()), Line { path: &path, number })?;
-                images.push(image);
+                names.add(&listed.id, Line { path: &path, number: listed.line })?;
+                images.push(VocImage { folder: &part.folder, listed, list: path.clone() });
             }
         }
         Ok(images)

@@ -158,16 +158,19 @@ impl CocoGroundTruth {
 
 /// Makes every name mean one category: nothing but the listing by name needs them.
 fn name(categories: &mut [CocoCategory]) {
-    let mut uses: HashMap<String, usize> = HashMap::new();
-    for category in &*categories {
-        *uses.entry(category.name.clone()).or_default() += 1;
+    for category in categories.iter_mut().filter(|category| category.name.is_empty()) {
+        category.name = category.id.to_string();
     }
-    for category in categories {
-        let is_shared = uses[&category.name] > 1;
-        match (category.name.is_empty(), is_shared) {
-            (true, _) => category.name = category.id.to_string(),
-            (false, true) => category.name = format!("{} ({})", category.name, category.id),
-            (false, false) => {}
+    loop {
+        let mut uses: HashMap<String, usize> = HashMap::new();
+        for category in &*categories {
+            *uses.entry(category.name.clone()).or_default() += 1;
         }
+        let mut shared = categories.iter_mut().filter(|category| uses[&category.name] > 1).peekable();
+        // What becomes of a name may be another's; it grows, and so ends.
+        if shared.peek().is_none() {
+            return;
+        }
+        shared.for_each(|category| category.name = format!("{} ({})", category.name, category.id));
     }
 }
