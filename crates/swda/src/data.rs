@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Result, SwdaError},
     eval::{on_device, other},
-    images::Images,
+    images::{Images, without_labels},
     train::Batch,
 };
 
@@ -100,8 +100,7 @@ impl DataConfig {
         ];
         for (key, images) in labelled {
             if let Some(Images::Unlabelled { root }) = images {
-                let found = format!("\"unlabelled\" for {}", root.display());
-                return Err(SwdaError::config(key, found, "images with labels"));
+                return Err(without_labels(key, root));
             }
         }
         if self.leak == Leak::None && self.target.drops_empty() {

@@ -134,10 +134,7 @@ impl Images {
             }
             Self::Voc { root, config } => read_voc(root, config).map(counted).map_err(other),
             Self::Cityscapes { root, config } => read_cityscapes(root, config).map(counted).map_err(other),
-            Self::Unlabelled { root } => {
-                let found = format!("\"unlabelled\" for {}", root.display());
-                Err(SwdaError::config("kind of images", found, "one with labels"))
-            }
+            Self::Unlabelled { root } => Err(without_labels("kind of images", root)),
         }
     }
 
@@ -175,11 +172,16 @@ impl Images {
         match self {
             Self::Voc { config, .. } => Ok(config.classes.clone()),
             Self::Cityscapes { config, .. } => Ok(config.classes.clone()),
-            Self::Unlabelled { .. } => self.read().map(|(dataset, _)| dataset.classes().to_vec()),
+            Self::Unlabelled { root } => Err(without_labels("kind of images", root)),
             Self::PhotoScenes { .. } => Ok(CUT_OUT_CLASSES.map(str::to_owned).into()),
             Self::Scenes { scene, split, .. } => Ok(cut_outs(scene.style(), *split).map_err(other)?.classes().to_vec()),
         }
     }
+}
+
+/// That labels are wanted of images that have none.
+pub(crate) fn without_labels(key: &'static str, root: &Path) -> SwdaError {
+    SwdaError::config(key, format!("\"unlabelled\" for {}", root.display()), "images with labels")
 }
 
 /// Scenes of photos: of the cut-outs of each class 30 % are for testing alone, as of the embedded ones.

@@ -11,6 +11,7 @@ use crate::{
     config::SwdaConfig,
     error::Result,
     model::{Images, StepLosses, Swda},
+    weights::CLASSIFIERS,
 };
 
 /// Images of the source with what is on them, and images of the target.
@@ -62,7 +63,7 @@ impl GroupsConfig {
 
     /// The groups of `params`: detector and classifiers of domains, weights and biases of each.
     pub fn groups(&self, params: &Params, optimizer: &OptimizerConfig) -> Vec<ParamGroup> {
-        let of_classifier = |name: &str| ["netD", "da_conv_", "dc_ip"].iter().any(|prefix| name.starts_with(prefix));
+        let of_classifier = |name: &str| CLASSIFIERS.iter().any(|prefix| name.starts_with(prefix));
         let is_bias = |name: &str| name.ends_with(".bias");
         let group = |name: &str, classifier: bool, bias: bool| {
             let own = params.trainable().into_iter();

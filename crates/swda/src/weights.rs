@@ -42,7 +42,7 @@ const RESNET: [(&str, &str); 11] = [
 ];
 
 /// How the names of the classifiers of domains begin.
-const CLASSIFIERS: [&str; 4] = ["netD.", "netD_pixel.", "da_conv_", "dc_ip"];
+pub(crate) const CLASSIFIERS: [&str; 4] = ["netD.", "netD_pixel.", "da_conv_", "dc_ip"];
 
 /// The convolutions of VGG-16 at which `RCNN_base2` begins in torchvision's sequence.
 const VGG_SECOND: i64 = 14;

@@ -35,8 +35,8 @@ pub(super) fn notes() -> Vec<String> {
         "Scaled: scenes of 128×96 pixels, composed of cut-outs, and a detector of four convolutions stand in for street scenes and \
          VGG-16. Cut-outs that are trained on are never tested on."
             .into(),
-        "All detectors of a shift start from one classifier of single objects of its source, and see as many images of the source. AP50 is COCO's, of the \
-         last checkpoint; no label of the target is seen in training, and none chooses a checkpoint."
+        "All detectors of a shift start from one classifier of single objects of its source, and see as many images of the source. \
+         AP50 is COCO's, of the last checkpoint; no label of the target is seen in training, and none chooses a checkpoint."
             .into(),
         "The control puts images of the target through the trunk for the statistics of batch normalisations alone: what SWDA gains \
          beyond it, it gains by alignment."
