@@ -334,7 +334,7 @@ pub(crate) fn box_loss(
 }
 
 /// A loss of 0 with gradients of 0: where nothing is to be learned, weights still decay and momentum still runs out.
-pub(crate) fn untouched(t: &Tensor) -> Result<Tensor> {
+fn untouched(t: &Tensor) -> Result<Tensor> {
     // By a tensor: Candle leaves out the gradient of a product with the number 0.
     let sum = t.sum_all()?;
     Ok((&sum * sum.zeros_like()?)?)

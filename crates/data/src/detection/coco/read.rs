@@ -76,8 +76,8 @@ impl CocoConfig {
 /// # Errors
 /// [`DataError::Io`] for the file, [`DataError::Line`] or [`DataError::Record`] as [`parse_coco`], [`DataError::Empty`] without
 /// images, or if no image is left. Where invalid annotations are errors: [`DataError::Record`] for one of an unknown image or
-/// category, or with a box that is wrong, with its place in the list of annotations; [`DataError::Io`] or [`DataError::Decode`] for an image, [`DataError::ImageSize`] for one of
-/// another size.
+/// category, or with a box that is wrong, with its place in the list of annotations; [`DataError::Io`] or [`DataError::Decode`]
+/// for an image, [`DataError::ImageSize`] for one of another size.
 pub fn read_coco(root: &Path, config: &CocoConfig) -> Result<CocoDataset> {
     let path = root.join(&config.annotations);
     let bytes = fs::read(&path).map_err(DataError::io(&path))?;
