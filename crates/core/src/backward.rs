@@ -1,23 +1,57 @@
-//! The backward pass, with the gradients of parameters handed over directly.
+//! The backward pass: which one runs on this thread, with the gradients of parameters handed over directly.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use candle_core::{Tensor, TensorId, backprop::GradStore};
 
 use crate::Result;
 
-thread_local! {
-    /// Where operations leave the gradients of parameters while [`backward`] runs on this thread.
-    static SINK: RefCell<Option<Sink>> = const { RefCell::new(None) };
+/// A backward pass. Passes that share parts of a graph, on threads of their own or one within the other, each have their own
+/// gradients at its operations, which know them by `id`.
+#[derive(Default)]
+struct Pass {
+    id: Arc<()>,
+    /// Where operations leave the gradients of parameters; none if Candle's own function is what runs.
+    sink: Option<Sink>,
 }
 
 /// Looked up by key alone, so that its order does not matter.
 type Sink = HashMap<TensorId, Tensor>;
 
+thread_local! {
+    /// The pass that runs on this thread, or one by Candle's function that would run.
+    static CURRENT: RefCell<Pass> = RefCell::default();
+}
+
+/// A pass that runs on this thread in the place of another, until it ends, also by a panic.
+struct Entered {
+    outer: Option<Pass>,
+}
+
+impl Entered {
+    fn new(pass: Pass) -> Self {
+        Self { outer: Some(CURRENT.replace(pass)) }
+    }
+
+    fn leave(mut self) -> Pass {
+        self.outer.take().map(|outer| CURRENT.replace(outer)).unwrap_or_default()
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(outer) = self.outer.take() {
+            CURRENT.set(outer);
+        }
+    }
+}
+
 /// The gradients of `loss` with respect to every variable that it was computed from.
 ///
 /// The same as Candle's `Tensor::backward`, which works too, but cheaper: for every input of every operation Candle makes a
 /// tensor of zeros and adds the gradient to it. For the parameters of Sconce's operations this function leaves that out.
+///
+/// Passes may run at the same time on several threads, also over graphs that have parts in common, and within rayon's tasks.
 ///
 /// # Shapes
 /// - `loss`: `()`; of anything else the sum is what is differentiated
@@ -25,9 +59,9 @@ type Sink = HashMap<TensorId, Tensor>;
 /// # Errors
 /// If an operation has no gradient.
 pub fn backward(loss: &Tensor) -> Result<GradStore> {
-    let outer = SINK.replace(Some(Sink::new()));
+    let entered = Entered::new(Pass { sink: Some(Sink::new()), ..Pass::default() });
     let store = loss.backward();
-    let sink = SINK.replace(outer).unwrap_or_default();
+    let sink = entered.leave().sink.unwrap_or_default();
     let mut store = store?;
     for (id, grad) in sink {
         let sum = match store.get_id(id) {
@@ -39,21 +73,38 @@ pub fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(store)
 }
 
+/// What the pass that runs on this thread is known by.
+pub(crate) fn current() -> Arc<()> {
+    CURRENT.with_borrow(|pass| pass.id.clone())
+}
+
+/// Has the pass of this thread known by another name from now on, after it failed: what it left behind is nobody's.
+pub(crate) fn give_up() {
+    CURRENT.with_borrow_mut(|pass| pass.id = Arc::default());
+}
+
+/// Runs `f`, whose threads may take up another pass meanwhile, here too, so that this one is not taken for that one's.
+pub(crate) fn apart<T>(f: impl FnOnce() -> T) -> T {
+    let _entered = Entered::new(Pass::default());
+    f()
+}
+
 /// Takes the gradient of `param` for [`backward`], if that is who runs and `param` is a variable; else gives it back,
 /// for Candle to add up.
 pub(crate) fn hand_over(param: &Tensor, grad: Tensor) -> candle_core::Result<Option<Tensor>> {
     if !param.is_variable() {
         return Ok(Some(grad));
     }
-    SINK.with_borrow_mut(|sink| {
-        let Some(sink) = sink else { return Ok(Some(grad)) };
-        let sum = match sink.remove(&param.id()) {
-            Some(other) => (other + grad)?,
-            None => grad,
-        };
-        sink.insert(param.id(), sum);
-        Ok(None)
-    })
+    // Out of its place while the sum is made, for that may run other tasks of rayon's.
+    let Some(other) = CURRENT.with_borrow_mut(|pass| pass.sink.as_mut().map(|sink| sink.remove(&param.id()))) else {
+        return Ok(Some(grad));
+    };
+    let sum = match other {
+        Some(other) => apart(|| other + grad)?,
+        None => grad,
+    };
+    CURRENT.with_borrow_mut(|pass| pass.sink.as_mut().map(|sink| sink.insert(param.id(), sum)));
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -53,6 +53,19 @@ pub enum Error {
         /// What became of it.
         what: String,
     },
+    /// A backward pass met gradients at an operation that it has not left there itself.
+    #[error(
+        "{op}: {found} gradients have arrived where this backward pass has left {expected}: an earlier pass ended half-way, \
+         or another one ran within this; they were dropped, and the next pass begins anew"
+    )]
+    Pass {
+        /// The operation.
+        op: &'static str,
+        /// Gradients that arrived.
+        found: usize,
+        /// Those that this pass has left.
+        expected: usize,
+    },
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {

@@ -8,6 +8,12 @@
 //! The result `y` of an operation on `x` and `w` then stands in Candle's graph as `y ← token ← (token of x, w)`. An operation
 //! of Candle's that uses `y` gives its gradient to `y`, which puts it down at the node; one of ours finds the node of `y` by
 //! its identity, puts its gradient down there itself, and hangs on to the token.
+//!
+//! Several passes may be at a node at once, on several threads, or one within another: each has its own sum there. The gradient
+//! of a token is the number of gradients that its pass has put down beside it. A pass that finds another number there would
+//! count what a pass has left that ended half-way, and is an error.
+
+mod sums;
 
 use std::{
     collections::HashMap,
@@ -15,12 +21,13 @@ use std::{
 };
 
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, TensorId,
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, TensorId,
     backend::{BackendDevice, BackendStorage},
     bail,
 };
 
-use crate::cpu::{slices, with_real, zip};
+use crate::{Error, backward};
+use sums::Sums;
 
 /// Which values a backward pass reads; the memory of others is free as soon as nobody else holds them. What is not kept has
 /// the right shape there, but any values.
@@ -97,7 +104,7 @@ fn tracked(operation: Operation, keep: Keep, inputs: Vec<Tensor>) -> Result<Tens
         inputs: inputs.iter().zip(&producers_of).enumerate().map(stand_in).collect::<Result<_>>()?,
         producers: producers_of.into_iter().map(|producer| producer.map(|p| p.node.clone())).collect(),
         y: OnceLock::new(),
-        gradient: Mutex::new(None),
+        sums: Sums::default(),
     });
     let token = match &edges[..] {
         [a] => a.apply_op1(Edge(node.clone()))?,
@@ -122,7 +129,7 @@ enum Operation {
     Three(Box<dyn CustomOp3 + Send + Sync>),
 }
 
-/// An operation on its inputs, and the gradient of its result as far as it is known.
+/// An operation on its inputs, and the gradients of its result as far as they are known.
 struct Node {
     operation: Operation,
     /// The inputs, or what stands for them.
@@ -131,7 +138,7 @@ struct Node {
     producers: Vec<Option<Arc<Node>>>,
     /// The result, detached, or what stands for it.
     y: OnceLock<Tensor>,
-    gradient: Mutex<Option<Tensor>>,
+    sums: Sums,
 }
 
 impl Node {
@@ -143,26 +150,21 @@ impl Node {
         }
     }
 
-    /// Adds to the gradient of the result.
-    fn add(&self, gradient: Tensor) -> Result<()> {
-        let mut sum = self.gradient.lock().unwrap_or_else(PoisonError::into_inner);
-        *sum = Some(match sum.take() {
-            None => gradient,
-            Some(other) => add(&other, &gradient)?,
-        });
-        Ok(())
-    }
-
-    /// The gradients of the inputs; takes that of the result, which a later pass has to give anew.
-    fn backward(&self) -> Result<Vec<Option<Tensor>>> {
+    /// The gradients of the inputs; takes that of the result, of which `arrived` have been put down.
+    fn backward(&self, arrived: usize) -> Result<Vec<Option<Tensor>>> {
         let Some(y) = self.y.get() else { bail!("{}: backward before forward", self.name()) };
-        let gradient = self.gradient.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (found, gradient) = self.sums.take();
+        if found != arrived {
+            return Err(Error::Pass { op: self.name(), found, expected: arrived }.into());
+        }
         let gradient = gradient.map_or_else(|| y.zeros_like(), Ok)?;
-        Ok(match (&self.operation, &self.inputs[..]) {
-            (Operation::One(op), [a]) => vec![op.bwd(a, y, &gradient)?],
-            (Operation::Two(op), [a, b]) => <[_; 2]>::from(op.bwd(a, b, y, &gradient)?).into(),
-            (Operation::Three(op), [a, b, c]) => <[_; 3]>::from(op.bwd(a, b, c, y, &gradient)?).into(),
-            _ => bail!("{}: {} inputs", self.name(), self.inputs.len()),
+        backward::apart(|| {
+            Ok(match (&self.operation, &self.inputs[..]) {
+                (Operation::One(op), [a]) => vec![op.bwd(a, y, &gradient)?],
+                (Operation::Two(op), [a, b]) => <[_; 2]>::from(op.bwd(a, b, y, &gradient)?).into(),
+                (Operation::Three(op), [a, b, c]) => <[_; 3]>::from(op.bwd(a, b, c, y, &gradient)?).into(),
+                _ => bail!("{}: {} inputs", self.name(), self.inputs.len()),
+            })
         })
     }
 }
@@ -221,32 +223,34 @@ struct Edge(Arc<Node>);
 
 impl Edge {
     /// The gradients of the inputs that are tracked, in order, where Candle is to add them up: those of other nodes are put
-    /// down there, and `edges` has their tokens.
-    fn backward(&self, edges: &[&Tensor]) -> Result<Vec<Option<Tensor>>> {
-        let gradients = self.0.backward()?;
+    /// down there, and `edges` has their tokens. `token` is the gradient of the node's own.
+    fn backward(&self, edges: &[&Tensor], token: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        self.hand_on(edges, token).inspect_err(|_| backward::give_up())
+    }
+
+    fn hand_on(&self, edges: &[&Tensor], token: &Tensor) -> Result<Vec<Option<Tensor>>> {
+        let arrived: f32 = token.to_vec1()?.iter().sum();
+        let gradients = self.0.backward(arrived as usize)?;
         let inputs = self.0.inputs.iter().zip(&self.0.producers).zip(gradients);
         inputs
             .filter(|((input, _), _)| input.track_op())
             .zip(edges)
-            .map(|(((_, producer), gradient), edge)| {
-                let Some(node) = producer else { return Ok(gradient) };
-                if let Some(gradient) = gradient {
-                    node.add(gradient)?;
-                }
-                Ok(Some(edge.detach()))
+            .map(|(((input, producer), gradient), edge)| match (producer, gradient) {
+                (Some(node), gradient) => node.sums.add(gradient).map(|()| Some(edge.detach())),
+                (None, Some(gradient)) => backward::hand_over(input, gradient),
+                (None, None) => Ok(None),
             })
             .collect()
     }
 }
 
-/// A token where `like` is.
+/// A token where `like` is: a one, so that the gradient of a token counts those that arrive.
 fn token<S>(like: &S) -> Result<(S, Shape)>
 where
     S: BackendStorage,
     S::Device: BackendDevice<Storage = S>,
 {
-    let shape = Shape::from(1);
-    Ok((like.device().zeros_impl(&shape, DType::F32)?, shape))
+    Ok((like.device().storage_from_slice(&[1f32])?, Shape::from(1)))
 }
 
 impl CustomOp1 for Edge {
@@ -262,8 +266,8 @@ impl CustomOp1 for Edge {
         token(a)
     }
 
-    fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> Result<Option<Tensor>> {
-        Ok(self.backward(&[a])?.into_iter().next().flatten())
+    fn bwd(&self, a: &Tensor, _: &Tensor, token: &Tensor) -> Result<Option<Tensor>> {
+        Ok(self.backward(&[a], token)?.into_iter().next().flatten())
     }
 }
 
@@ -280,8 +284,8 @@ impl CustomOp2 for Edge {
         token(a)
     }
 
-    fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, _: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let mut gradients = self.backward(&[a, b])?.into_iter();
+    fn bwd(&self, a: &Tensor, b: &Tensor, _: &Tensor, token: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let mut gradients = self.backward(&[a, b], token)?.into_iter();
         let mut next = || gradients.next().flatten();
         Ok((next(), next()))
     }
@@ -322,9 +326,9 @@ impl CustomOp3 for Edge {
         b: &Tensor,
         c: &Tensor,
         _: &Tensor,
-        _: &Tensor,
+        token: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut gradients = self.backward(&[a, b, c])?.into_iter();
+        let mut gradients = self.backward(&[a, b, c], token)?.into_iter();
         let mut next = || gradients.next().flatten();
         Ok((next(), next(), next()))
     }
@@ -357,27 +361,15 @@ impl CustomOp1 for Outcome {
     }
 
     fn bwd(&self, token: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        self.producer.node.add(gradient.clone())?;
+        self.producer.node.sums.add(Some(gradient.clone()))?;
         Ok(Some(token.detach()))
     }
-}
-
-/// `a + b`, on the CPU in the threads of our own operations.
-fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    if !a.device().is_cpu() || !matches!(a.dtype(), DType::F32 | DType::F64) {
-        return a + b;
-    }
-    let (a, b) = (a.contiguous()?, b.contiguous()?);
-    with_real!("add", a.dtype(), T => {
-        slices!("add", T, x = a, y = b);
-        Tensor::from_vec(zip::<T>(x, y, |x, y| x + y), a.shape(), a.device())
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Device, Rng, Var, backward, ops};
+    use crate::{DType, Device, Rng, Var, backward, ops};
 
     fn normal(seed: u64) -> Tensor {
         Rng::new(seed, "x").normal_tensor((0.0, 1.0), (3, 4), DType::F64, &Device::Cpu).unwrap()

@@ -28,6 +28,10 @@ const SHIFTS: usize = 64;
 /// Addresses that are reserved. They take no memory before they are written.
 const RESERVED: usize = 1 << 38;
 
+/// Bytes of the space. It begins with the first whole unit of the reserved addresses, which need not be their first one: the
+/// unit that is left out lies before it, behind it, or on both sides.
+const LEN: usize = RESERVED - UNIT;
+
 struct Space {
     /// A multiple of `UNIT`.
     base: usize,
@@ -50,7 +54,7 @@ fn space() -> Option<&'static Space> {
             let memory = MmapRaw::from(memory);
             let base = (memory.as_ptr() as usize).next_multiple_of(UNIT);
             BASE.store(base, Ordering::Release);
-            Some(Space { base, extents: Mutex::new(Extents::new(RESERVED - UNIT)), _memory: memory })
+            Some(Space { base, extents: Mutex::new(Extents::new(LEN)), _memory: memory })
         })
         .as_ref()
 }
@@ -71,7 +75,7 @@ fn shift(start: usize, align: usize) -> usize {
 
 /// A block for `layout` if it is large; null where there is no room. With `zeroed` its bytes are zero.
 pub(super) fn alloc(layout: Layout, zeroed: bool) -> Option<*mut u8> {
-    if layout.size() < LEAST || layout.size() > RESERVED || layout.align() > UNIT {
+    if layout.size() < LEAST || layout.size() > LEN || layout.align() > UNIT {
         return None;
     }
     let space = space()?;
@@ -92,7 +96,7 @@ pub(super) fn alloc(layout: Layout, zeroed: bool) -> Option<*mut u8> {
 /// Whether `alloc` gave the block at `ptr`.
 pub(super) fn owns(ptr: *mut u8) -> bool {
     let base = BASE.load(Ordering::Acquire);
-    base != 0 && (base..base + RESERVED).contains(&(ptr as usize))
+    base != 0 && (base..base + LEN).contains(&(ptr as usize))
 }
 
 /// Whether a block of `old` bytes has room for `new`, and no more than it needs.
@@ -106,5 +110,25 @@ pub(super) fn dealloc(ptr: *mut u8, size: usize) {
         let mut extents = space.extents.lock().unwrap_or_else(PoisonError::into_inner);
         // A block begins in the first unit of its part.
         extents.give((ptr as usize - space.base) / UNIT * UNIT, length(size));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_space_lies_within_the_mapping_and_owns_no_address_beside_it() {
+        let space = space().unwrap();
+        let mapping = space._memory.as_ptr() as usize..space._memory.as_ptr() as usize + space._memory.len();
+        assert!(mapping.start <= space.base && space.base + LEN <= mapping.end);
+        let owned = |address: usize| owns(address as *mut u8);
+        assert!(owned(space.base) && owned(space.base + LEN - 1));
+        // Wherever the system puts a mapping, the last unit of it is nobody's, and what follows may be another's.
+        for beside in [space.base - 1, space.base + LEN, space.base + LEN + UNIT - 1, mapping.end] {
+            assert!(!owned(beside), "{beside:#x} of {mapping:#x?}");
+        }
+        // No block is given that reaches beyond.
+        assert_eq!(space.extents.lock().unwrap().take(LEN + 1), None);
     }
 }

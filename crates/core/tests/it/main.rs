@@ -1,5 +1,6 @@
 //! The operations and layers of sconce-core, seen from outside.
 
+mod convolutions;
 mod determinism;
 mod geometry;
 mod gradients;
@@ -9,6 +10,8 @@ mod masks;
 mod normalisation;
 mod operations;
 mod params;
+mod passes;
+mod precision;
 mod ranks;
 mod regions;
 mod sampling;

@@ -251,6 +251,10 @@ impl Turned {
     fn runs(&self, g: &Geometry, tap: Tap, block: &Block) -> Vec<Run> {
         let (inputs, line) = (self.input_rows(g, block), self.line(g));
         let cols = if self.together > 1 { 0..g.ow } else { g.cols_inside(tap) };
+        if cols.is_empty() {
+            // The tap looks beyond the map from every output: there is no place that a stretch could begin at.
+            return Vec::new();
+        }
         let seen = g.rows_inside(tap);
         let image_grad = g.groups * g.co * g.out_plane();
         let mut runs = Vec::new();
