@@ -414,4 +414,40 @@ mod tests {
         let expected: Vec<f64> = flat(&x).iter().map(|&x| f64::from(x > 0.0)).collect();
         assert_eq!(flat(gradients.get(&x).unwrap()), expected);
     }
+
+    /// The identity, whose backward pass runs another pass, as a task that its thread takes up while it waits would.
+    struct Waits(Tensor, TensorId);
+
+    impl CustomOp1 for Waits {
+        fn name(&self) -> &'static str {
+            "waits"
+        }
+
+        fn cpu_fwd(&self, x: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
+            Ok((x.clone(), l.shape().clone()))
+        }
+
+        fn bwd(&self, _: &Tensor, _: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+            let gradients = self.0.backward()?;
+            let of_x = flat(gradients.get_id(self.1).unwrap());
+            assert!(of_x.contains(&1.0) && of_x.iter().all(|&g| g == 0.0 || g == 1.0), "{of_x:?}");
+            Ok(Some(gradient.clone()))
+        }
+    }
+
+    #[test]
+    fn a_pass_within_another_has_gradients_of_its_own() {
+        let x = Var::from_tensor(&normal(1)).unwrap();
+        let y = ops::relu(&x).unwrap();
+        let inner = ops::relu(&y).unwrap().sum_all().unwrap();
+        let waits = apply1(&y, Keep::Inputs, Waits(inner, x.id())).unwrap().sum_all().unwrap();
+        let other = ops::relu(&y).unwrap().sum_all().unwrap();
+        let expected: Vec<f64> = flat(&x).iter().map(|&x| if x > 0.0 { 2.0 } else { 0.0 }).collect();
+        // Whichever of the two is first, the other finds its gradients at `y`.
+        for loss in [(&waits + &other).unwrap(), (&other + &waits).unwrap()] {
+            for gradients in [backward(&loss).unwrap(), loss.backward().unwrap()] {
+                assert_eq!(flat(gradients.get(&x).unwrap()), expected);
+            }
+        }
+    }
 }

@@ -8,10 +8,10 @@
 //!
 //! Each may be safetensors, or either form of `.pth`. v1 has the head `fc.{weight,bias}`, v2 `fc.0.*` and `fc.2.*`.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{fmt, path::Path};
 
-use sconce_backbones::weights::{self, StateDict};
-use sconce_core::{LoadReport, Params, Tensor};
+use sconce_backbones::weights::{self, ConvertReport, Prefix, StateDict, wanted_names};
+use sconce_core::{LoadReport, Params};
 
 use crate::{
     error::{MocoError, Result},
@@ -20,6 +20,9 @@ use crate::{
 
 /// The projection head of an encoder, or the classifier of a backbone.
 const HEAD: &str = "fc.";
+
+/// Names that tell a ResNet.
+const MARKS: [&str; 2] = ["conv1.weight", "layer1.0.conv1.weight"];
 
 /// What a file of weights holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +40,26 @@ pub struct Converted {
     pub content: Content,
     /// How many tensors were written.
     pub tensors: usize,
+    /// What a ResNet lacks, and what was passed over.
+    pub report: ConvertReport,
 }
 
 /// Copies the query encoder of a file, its head included, into `params`, in which an [`Encoder`](crate::Encoder) has been built
-/// at the root.
+/// at the root. It may stand below a prefix.
 ///
 /// # Errors
-/// [`MocoError::Weights`] if the file cannot be read or a tensor is missing, unexpected or misshapen; `params` is then as it
-/// was. [`MocoError::NoEncoder`] for a file of something else.
+/// [`MocoError::Weights`] if the file cannot be read, no prefix or several have the encoder, or a tensor is missing, unexpected
+/// or misshapen; `params` is then as it was. [`MocoError::NoEncoder`] for a file of something else.
 pub fn load_encoder(params: &Params, path: &Path) -> Result<LoadReport> {
-    let (_, encoder) = read(path)?;
+    load_encoder_below(params, path, &Prefix::Find)
+}
+
+/// [`load_encoder`] from below `prefix`.
+///
+/// # Errors
+/// As [`load_encoder`].
+pub fn load_encoder_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
+    let (_, encoder) = read(path, prefix, &wanted_names(params, &[HEAD]))?;
     Ok(weights::load_backbone(params, &encoder, &[])?)
 }
 
@@ -55,7 +68,15 @@ pub fn load_encoder(params: &Params, path: &Path) -> Result<LoadReport> {
 /// # Errors
 /// As [`load_encoder`]: a start from nothing never goes unnoticed.
 pub fn load_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
-    let (_, encoder) = read(path)?;
+    load_backbone_below(params, path, &Prefix::Find)
+}
+
+/// [`load_backbone`] from below `prefix`.
+///
+/// # Errors
+/// As [`load_encoder`].
+pub fn load_backbone_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
+    let (_, encoder) = read(path, prefix, &wanted_names(params, &[HEAD]))?;
     Ok(weights::load_backbone(params, &encoder, &[HEAD])?)
 }
 
@@ -64,7 +85,7 @@ pub fn load_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
 /// # Errors
 /// As [`load_encoder`].
 pub(crate) fn load_encoder_or_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
-    let (content, encoder) = read(path)?;
+    let (content, encoder) = read(path, &Prefix::Find, &wanted_names(params, &[HEAD]))?;
     let head: &[&str] = if content == Content::Moco { &[] } else { &[HEAD] };
     Ok(weights::load_backbone(params, &encoder, head)?)
 }
@@ -76,29 +97,37 @@ pub(crate) fn load_encoder_or_backbone(params: &Params, path: &Path) -> Result<L
 /// [`MocoError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`MocoError::NoEncoder`] for a
 /// file of something else.
 pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
-    let (content, encoder) = read(input)?;
-    let origin = encoder.origin().to_owned();
-    let backbone: BTreeMap<String, Tensor> =
-        encoder.into_tensors().into_iter().filter(|(name, _)| !name.starts_with(HEAD)).collect();
-    let tensors = backbone.len();
-    weights::write_weights(&StateDict::new(origin, backbone), output)?;
-    Ok(Converted { content, tensors })
+    convert_below(input, output, &Prefix::Find)
 }
 
-/// The encoder in a file under torchvision's names, and what the file was.
-fn read(path: &Path) -> Result<(Content, StateDict)> {
-    let weights = weights::read_weights(path)?.without_parallel();
-    let prefix = format!("{QUERY}.");
-    let (content, encoder) = if weights.tensors().keys().any(|name| name.starts_with(&prefix)) {
-        (Content::Moco, weights.below(&prefix))
-    } else {
-        (Content::Backbone, weights)
-    };
-    let has = |name: &str| encoder.tensors().contains_key(name);
-    if has("conv1.weight") && has("layer1.0.conv1.weight") {
-        return Ok((content, encoder));
+/// [`convert`] from below `prefix`.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_below(input: &Path, output: &Path, prefix: &Prefix) -> Result<Converted> {
+    let (content, encoder) = read(input, prefix, &MARKS)?;
+    let backbone = encoder.without(|name| name.starts_with(HEAD), "of the projection head or the classifier");
+    weights::write_weights(&backbone, output)?;
+    Ok(Converted { content, tensors: backbone.tensors().len(), report: ConvertReport::new(&backbone, None) })
+}
+
+/// The encoder in a file under torchvision's names, and what the file was. `wanted` are the names to look for.
+fn read<S: AsRef<str>>(path: &Path, prefix: &Prefix, wanted: &[S]) -> Result<(Content, StateDict)> {
+    let mut weights = weights::read_weights(path)?.without_parallel();
+    if matches!(prefix, Prefix::Named(_)) {
+        weights = weights.located(wanted, prefix)?;
     }
-    let names: Vec<&str> = encoder.tensors().keys().map(String::as_str).take(3).collect();
+    // Of a model of MoCo, whatever it stands in, the query encoder.
+    let query = format!("{QUERY}.");
+    let mut queries: Vec<String> = weights.holders(&MARKS).into_iter().map(|holder| holder.prefix).collect();
+    queries.retain(|prefix| *prefix == query || prefix.ends_with(&format!(".{query}")));
+    if let [one] = &queries[..] {
+        return Ok((Content::Moco, weights.below(one)));
+    }
+    if weights.holders(&MARKS).iter().any(|holder| holder.lacks.is_none()) {
+        return Ok((Content::Backbone, weights.located(wanted, &Prefix::Find)?));
+    }
+    let names: Vec<&str> = weights.tensors().keys().map(String::as_str).take(3).collect();
     let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     Err(MocoError::NoEncoder { path: path.to_owned(), found })
 }
@@ -109,6 +138,6 @@ impl fmt::Display for Converted {
             Content::Moco => "the backbone of the query encoder",
             Content::Backbone => "a backbone",
         };
-        write!(f, "{content}: {} tensors written under torchvision's names", self.tensors)
+        write!(f, "{content} under torchvision's names: {}", self.report)
     }
 }

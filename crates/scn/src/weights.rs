@@ -10,7 +10,7 @@
 
 use std::{fmt, path::Path};
 
-use sconce_backbones::weights::{self, KeyMap, Rule, StateDict, Unmatched};
+use sconce_backbones::weights::{self, ConvertReport, KeyMap, Prefix, Rule, StateDict, Unmatched, wanted_names};
 use sconce_core::{LoadReport, Params};
 
 use crate::error::{Result, ScnError};
@@ -29,6 +29,12 @@ const FEATURES: [(&str, &str); 6] = [
 /// What a network has besides a backbone. `fc` is also the name of a pre-trained backbone's own classifier, and `feature` that
 /// of a layer before it, which loaders of the face-pretrained file leave out.
 const HEAD: [&str; 4] = ["alpha.0.", "fc.", "feature.", "margin"];
+
+/// Names that tell a ResNet under our names.
+const MARKS: [&str; 2] = ["conv1.weight", "layer1.0.conv1.weight"];
+
+/// Names that tell a network of the official code.
+const OFFICIAL_MARKS: [&str; 3] = ["features.0.weight", "features.4.0.conv1.weight", "alpha.0.weight"];
 
 /// Where the official names differ from ours.
 pub fn official_key_map() -> KeyMap {
@@ -53,15 +59,25 @@ pub struct Converted {
     pub content: Content,
     /// How many tensors were written.
     pub tensors: usize,
+    /// What a ResNet lacks, and what was passed over.
+    pub report: ConvertReport,
 }
 
-/// Copies all weights of a network into `params`: those of the official code, or our own.
+/// Copies all weights of a network into `params`: those of the official code, or our own. They may stand below a prefix.
 ///
 /// # Errors
-/// [`ScnError::Weights`] if the file cannot be read or a tensor is missing, unexpected or misshapen; `params` is then as it
-/// was. [`ScnError::Ir50`] for that network, [`ScnError::NoResNet`] for anything else.
+/// [`ScnError::Weights`] if the file cannot be read, no prefix or several have the network, or a tensor is missing, unexpected or
+/// misshapen; `params` is then as it was. [`ScnError::Ir50`] for that network, [`ScnError::NoResNet`] for anything else.
 pub fn load_network(params: &Params, path: &Path) -> Result<LoadReport> {
-    let (_, weights) = read(path)?;
+    load_network_below(params, path, &Prefix::Find)
+}
+
+/// [`load_network`] from below `prefix`.
+///
+/// # Errors
+/// As [`load_network`].
+pub fn load_network_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
+    let (_, weights) = read(path, prefix, &wanted_names(params, &[]))?;
     Ok(weights::load_backbone(params, &weights, &[])?)
 }
 
@@ -70,7 +86,15 @@ pub fn load_network(params: &Params, path: &Path) -> Result<LoadReport> {
 /// # Errors
 /// As [`load_network`]: a start from nothing never goes unnoticed.
 pub fn load_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
-    let (_, weights) = read(path)?;
+    load_backbone_below(params, path, &Prefix::Find)
+}
+
+/// [`load_backbone`] from below `prefix`.
+///
+/// # Errors
+/// As [`load_network`].
+pub fn load_backbone_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
+    let (_, weights) = read(path, prefix, &wanted_names(params, &HEAD))?;
     Ok(weights::load_backbone(params, &weights, &HEAD)?)
 }
 
@@ -80,28 +104,42 @@ pub fn load_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
 /// [`ScnError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`ScnError::NoResNet`] for
 /// tensors of something else.
 pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
-    let (content, weights) = read(input)?;
-    weights::write_weights(&weights, output)?;
-    Ok(Converted { content, tensors: weights.tensors().len() })
+    convert_below(input, output, &Prefix::Find)
 }
 
-/// The weights in a file under our names, and what they were.
-fn read(path: &Path) -> Result<(Content, StateDict)> {
-    let weights = weights::read_weights(path)?;
+/// [`convert`] from below `prefix`.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_below(input: &Path, output: &Path, prefix: &Prefix) -> Result<Converted> {
+    let (content, weights) = read(input, prefix, &MARKS)?;
+    weights::write_weights(&weights, output)?;
+    Ok(Converted { content, tensors: weights.tensors().len(), report: ConvertReport::new(&weights, None) })
+}
+
+/// The weights in a file under our names, and what they were. `wanted` are the names to look for.
+fn read<S: AsRef<str>>(path: &Path, prefix: &Prefix, wanted: &[S]) -> Result<(Content, StateDict)> {
+    let mut weights = weights::read_weights(path)?;
+    if matches!(prefix, Prefix::Named(_)) {
+        weights = weights.located(wanted, prefix)?;
+    }
     let has = |name: &str| weights.tensors().contains_key(name);
     if has("input_layer.0.weight") && weights.tensors().keys().any(|name| name.starts_with("body.")) {
         return Err(ScnError::Ir50 { path: path.to_owned() });
     }
-    if has("features.0.weight") && has("features.4.0.conv1.weight") && has("alpha.0.weight") {
+    let hold = |marks: &[&str]| weights.holders(marks).iter().any(|holder| holder.lacks.is_none());
+    if hold(&OFFICIAL_MARKS) {
+        let weights = weights.located(&OFFICIAL_MARKS, &Prefix::Find)?;
         return Ok((Content::Official, weights.renamed(&official_key_map())?));
     }
-    if !(has("conv1.weight") && has("layer1.0.conv1.weight")) {
+    if !hold(&MARKS) {
         let names: Vec<&str> = weights.tensors().keys().map(String::as_str).take(3).collect();
         let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         return Err(ScnError::NoResNet { path: path.to_owned(), found });
     }
-    let content = if has("alpha.0.weight") { Content::Network } else { Content::Backbone };
-    Ok((content, weights))
+    let weights = weights.located(wanted, &Prefix::Find)?;
+    let has_alpha = weights.tensors().contains_key("alpha.0.weight");
+    Ok((if has_alpha { Content::Network } else { Content::Backbone }, weights))
 }
 
 impl fmt::Display for Converted {
@@ -111,6 +149,6 @@ impl fmt::Display for Converted {
             Content::Network => "a network under our names already",
             Content::Backbone => "a backbone",
         };
-        write!(f, "{content}: {} tensors written", self.tensors)
+        write!(f, "{content}: {}", self.report)
     }
 }

@@ -12,7 +12,9 @@
 
 use std::{fmt, path::Path};
 
-use sconce_backbones::weights::{self, ColourOrder, FoldOffset, InputConvention, KeyMap, Rule, StateDict, Unmatched};
+use sconce_backbones::weights::{
+    self, ColourOrder, ConvertReport, FoldOffset, InputConvention, KeyMap, Prefix, Rule, StateDict, Unmatched,
+};
 use sconce_core::{LoadReport, Params};
 
 use crate::error::{Result, SwdaError};
@@ -85,12 +87,14 @@ pub enum Content {
 }
 
 /// The result of [`convert`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted {
     /// What the file held.
     pub content: Content,
     /// How many tensors were written.
     pub tensors: usize,
+    /// What a backbone lacks, and what was passed over.
+    pub report: ConvertReport,
 }
 
 /// Copies all weights of a detector into `params`: those of the official code, or our own.
@@ -99,7 +103,15 @@ pub struct Converted {
 /// [`SwdaError::Weights`] if the file cannot be read or a tensor is missing, unexpected or misshapen; `params` is then as it
 /// was. [`SwdaError::NoNetwork`] for anything else.
 pub fn load_detector(params: &Params, path: &Path) -> Result<LoadReport> {
-    let (_, weights) = read(path)?;
+    load_detector_below(params, path, &Prefix::Find)
+}
+
+/// [`load_detector`] from below `prefix`.
+///
+/// # Errors
+/// As [`load_detector`].
+pub fn load_detector_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
+    let (_, weights) = read(path, prefix, &[])?;
     Ok(weights::load_backbone(params, &weights, &[])?)
 }
 
@@ -110,7 +122,20 @@ pub fn load_detector(params: &Params, path: &Path) -> Result<LoadReport> {
 /// # Errors
 /// As [`load_detector`]: a start from nothing never goes unnoticed.
 pub fn load_start(params: &Params, path: &Path, channels: ColourOrder) -> Result<LoadReport> {
-    match read(path)? {
+    load_start_below(params, path, channels, &Prefix::Find)
+}
+
+/// [`load_start`] from below `prefix`.
+///
+/// # Errors
+/// As [`load_detector`].
+pub fn load_start_below(params: &Params, path: &Path, channels: ColourOrder, prefix: &Prefix) -> Result<LoadReport> {
+    // The trunk alone: a classifier may be missing, or another's.
+    let trunk = |name: &String| Some(name.strip_prefix("backbone.")?.to_owned());
+    let is_trunk = |name: &String| !["classifier.", "fc."].iter().any(|head| name.starts_with(head));
+    let names = weights::wanted_names(params, &[]);
+    let wanted: Vec<String> = names.iter().filter_map(trunk).filter(is_trunk).collect();
+    match read(path, prefix, &wanted)? {
         (Content::Backbone, weights) => {
             let is_vgg = weights.tensors().contains_key("features.0.weight");
             let weights = match channels {
@@ -136,26 +161,47 @@ pub fn load_start(params: &Params, path: &Path, channels: ColourOrder) -> Result
 /// [`SwdaError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`SwdaError::NoNetwork`] for
 /// tensors of something else.
 pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
-    let (content, weights) = read(input)?;
-    weights::write_weights(&weights, output)?;
-    Ok(Converted { content, tensors: weights.tensors().len() })
+    convert_below(input, output, &Prefix::Find)
 }
 
-/// The weights in a file under our names, and what they were.
-fn read(path: &Path) -> Result<(Content, StateDict)> {
-    let weights = weights::read_weights(path)?;
-    let has = |name: &str| weights.tensors().contains_key(name);
-    if has("RCNN_rpn.RPN_Conv.weight") {
+/// [`convert`] from below `prefix`.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_below(input: &Path, output: &Path, prefix: &Prefix) -> Result<Converted> {
+    let (content, weights) = read(input, prefix, &[])?;
+    weights::write_weights(&weights, output)?;
+    Ok(Converted { content, tensors: weights.tensors().len(), report: ConvertReport::new(&weights, None) })
+}
+
+/// Names that tell what a file holds: the official code's detectors, ours, and backbones.
+const OFFICIAL_MARKS: [&str; 1] = ["RCNN_rpn.RPN_Conv.weight"];
+const MARKS: [&str; 1] = ["rpn.head.conv.0.0.weight"];
+const BACKBONE_MARKS: [&[&str]; 2] = [&["conv1.weight", "layer1.0.conv1.weight"], &["features.0.weight"]];
+
+/// The weights in a file under our names, and what they were. `wanted` are the names of a backbone to look for, if they are known.
+fn read(path: &Path, prefix: &Prefix, wanted: &[String]) -> Result<(Content, StateDict)> {
+    let mut weights = weights::read_weights(path)?;
+    if matches!(prefix, Prefix::Named(_)) {
+        weights = weights.located(wanted, prefix)?;
+    }
+    let hold = |marks: &[&str]| weights.holders(marks).iter().any(|holder| holder.lacks.is_none());
+    if hold(&OFFICIAL_MARKS) {
+        let weights = weights.located(&OFFICIAL_MARKS, &Prefix::Find)?;
         let has_stages = |name: &String| name.starts_with("RCNN_base1.4.") || name.starts_with("RCNN_base.4.");
         let trunk = if weights.tensors().keys().any(has_stages) { Trunk::ResNet } else { Trunk::Vgg16 };
         let renamed = weights.renamed(&official_key_map(trunk))?;
         let first = if trunk == Trunk::Vgg16 { "backbone.features.0.weight" } else { "backbone.conv1.weight" };
         return Ok((Content::Official(trunk), exchanged(&renamed, first)?));
     }
-    if has("rpn.head.conv.0.0.weight") {
-        return Ok((Content::Detector, weights));
+    if hold(&MARKS) {
+        return Ok((Content::Detector, weights.located(&MARKS, &Prefix::Find)?));
     }
-    if has("features.0.weight") || has("conv1.weight") && has("layer1.0.conv1.weight") {
+    if let Some(marks) = BACKBONE_MARKS.into_iter().find(|marks| hold(marks)) {
+        let weights = match wanted {
+            [] => weights.located(marks, &Prefix::Find)?,
+            wanted => weights.located(wanted, &Prefix::Find)?,
+        };
         return Ok((Content::Backbone, weights));
     }
     let names: Vec<&str> = weights.tensors().keys().map(String::as_str).take(3).collect();
@@ -177,6 +223,6 @@ impl fmt::Display for Converted {
             Content::Detector => "a detector under our names already",
             Content::Backbone => "a backbone",
         };
-        write!(f, "{content}: {} tensors written", self.tensors)
+        write!(f, "{content}: {}", self.report)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::PthError;
+use super::{Holder, PthError, prefix};
 
 /// An error that names the file and what is wrong in it.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,18 @@ pub enum WeightsError {
         name: String,
         /// What was found and what was expected.
         what: String,
+    },
+    /// Below which prefix the network stands is not clear.
+    #[error("{origin}: {what}; {}", prefix::list(holders, *n_wanted))]
+    Prefix {
+        /// Where the tensors came from.
+        origin: String,
+        /// What was looked for.
+        what: String,
+        /// How many names the network has.
+        n_wanted: usize,
+        /// The prefixes that have some of them, those with most first.
+        holders: Vec<Holder>,
     },
     /// A file could not be fetched.
     #[cfg(feature = "hub")]

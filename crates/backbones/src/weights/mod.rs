@@ -6,18 +6,23 @@
 
 mod colour;
 mod convert;
+mod element;
 mod error;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod key_map;
 mod load;
+mod network;
+mod prefix;
 mod pth;
+mod safetensors;
 mod state_dict;
 
 pub use colour::{ColourOrder, FoldOffset, FoldedInput, InputConvention, fold_input};
-pub use convert::{ConvertOptions, convert, write_weights};
+pub use convert::{Conversion, ConvertOptions, ConvertReport, convert, write_weights};
 pub use error::WeightsError;
 pub use key_map::{KeyMap, Rule, Unmatched};
-pub use load::load_backbone;
+pub use load::{load_backbone, wanted_names};
+pub use prefix::{Holder, Prefix};
 pub use pth::{Extent, PthError, read_pth};
-pub use state_dict::{StateDict, read_weights};
+pub use state_dict::{PassedOver, StateDict, read_weights};

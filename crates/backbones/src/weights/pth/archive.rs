@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, io::Cursor};
 
-use zip::{CompressionMethod, ZipArchive};
+use zip::{
+    CompressionMethod, ZipArchive,
+    read::{ArchiveOffset, Config},
+};
 
 use super::{
     error::{PthError, Result},
@@ -55,7 +58,10 @@ struct Entry {
 
 impl<'a> Archive<'a> {
     fn open(bytes: &'a [u8]) -> Result<Self> {
-        let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(fail)?;
+        // These files begin with the archive. To look for where it begins goes wrong where the directory's second entry has
+        // as many bytes from its first as there are between the directory and its end, which a name's length decides.
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let mut archive = ZipArchive::with_config(config, Cursor::new(bytes)).map_err(fail)?;
         let mut entries = BTreeMap::new();
         for i in 0..archive.len() {
             let file = archive.by_index_raw(i).map_err(fail)?;

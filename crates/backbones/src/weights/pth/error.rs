@@ -18,9 +18,9 @@ pub enum PthError {
         /// The instruction.
         opcode: u8,
     },
-    /// The pickle refers to a function or class that is none of the few known here. It was not looked up, and nothing was
-    /// called.
-    #[error("the pickle refers to `{name}`, which is not read here; nothing of it is executed")]
+    /// What the file holds would be made by a function or class that is none of the few known here. It was not looked up, and
+    /// nothing was called.
+    #[error("what it holds is made by `{name}`, which is not read here; nothing of it is executed")]
     Global {
         /// `module.name`.
         name: String,

@@ -9,10 +9,13 @@ mod opcode;
 mod pickle;
 mod reference;
 mod storage;
+mod words;
 
 use std::collections::BTreeMap;
 
 use sconce_core::Tensor;
+
+use super::PassedOver;
 
 pub use error::PthError;
 
@@ -32,15 +35,33 @@ pub(super) fn is_pth(bytes: &[u8]) -> bool {
     archive::is_zip(bytes) || legacy::is_legacy(bytes)
 }
 
+/// What a file holds.
+pub(super) struct Contents {
+    pub(super) tensors: BTreeMap<String, Tensor>,
+    /// What stands between the tensors and is none of numbers, by dotted name.
+    pub(super) others: BTreeMap<String, String>,
+    /// What stands beside the state dict.
+    pub(super) beside: Vec<PassedOver>,
+}
+
 /// The tensors in the bytes of a `.pth` file, by dotted names: the zip form, and the one before PyTorch 1.6.
 ///
-/// The pickle in it is not executed: names of functions and classes other than those that tensors need are refused.
-/// Values that are no tensors are passed over, as are lists. Signed bytes become 16-bit integers, booleans bytes of 0 and 1.
-/// Equal views of the same numbers become one tensor, others are copied; all of them together may take four times the file, or 64 MiB.
+/// The pickle in it is not executed: of functions and classes other than those that tensors need, and of what they would make,
+/// the names are read and no more. What is no tensor of numbers is passed over; [`StateDict::passed_over`] says what that was.
+/// Types become others as [`read_weights`] says. Equal views of the same numbers become one tensor, others are copied; all of
+/// them together may take four times the file, or 64 MiB.
 ///
 /// # Errors
 /// [`PthError`] says what is wrong with the file, whatever its bytes are.
+///
+/// [`StateDict::passed_over`]: super::StateDict::passed_over
+/// [`read_weights`]: super::read_weights
 pub fn read_pth(bytes: &[u8], extent: Extent) -> Result<BTreeMap<String, Tensor>, PthError> {
+    Ok(read(bytes, extent)?.tensors)
+}
+
+/// [`read_pth`], with what was passed over.
+pub(super) fn read(bytes: &[u8], extent: Extent) -> Result<Contents, PthError> {
     let (pickle, storages) = if archive::is_zip(bytes) {
         archive::read(bytes)?
     } else if legacy::is_legacy(bytes) {
@@ -48,7 +69,15 @@ pub fn read_pth(bytes: &[u8], extent: Extent) -> Result<BTreeMap<String, Tensor>
     } else {
         return Err(PthError::UnknownForm { found: unknown(bytes) });
     };
-    storage::materialise(&names::tensors(&pickle, extent)?, &storages, bytes.len())
+    let names::Found { views, mut others, beside } = names::find(&pickle, extent)?;
+    let mut tensors = BTreeMap::new();
+    for (name, made) in storage::materialise(&views, &storages, bytes.len())? {
+        match made {
+            Ok(tensor) => drop(tensors.insert(name, tensor)),
+            Err(what) => drop(others.insert(name, what)),
+        }
+    }
+    Ok(Contents { tensors, others, beside })
 }
 
 /// What a file that is no checkpoint begins as, for whoever wonders what was downloaded.

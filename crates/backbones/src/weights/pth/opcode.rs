@@ -50,6 +50,7 @@ pub(super) mod op {
     pub(in super::super) const EMPTY_SET: u8 = 0x8f;
     pub(in super::super) const ADDITEMS: u8 = 0x90;
     pub(in super::super) const FROZENSET: u8 = 0x91;
+    pub(in super::super) const NEWOBJ_EX: u8 = 0x92;
     pub(in super::super) const STACK_GLOBAL: u8 = 0x93;
     pub(in super::super) const MEMOIZE: u8 = 0x94;
     pub(in super::super) const FRAME: u8 = 0x95;

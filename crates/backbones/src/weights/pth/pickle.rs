@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::{
+    super::element::Element,
     error::{PthError, Result},
-    globals::{Element, Global},
+    globals::{Global, Name},
     opcode::{Cursor, op},
 };
 
@@ -29,9 +30,29 @@ pub(super) enum Node<'a> {
     Global(Global),
     Storage(Storage<'a>),
     Tensor(View<'a>),
-    /// A value that cannot hold a tensor.
-    Opaque,
+    /// A value that cannot hold a tensor, and what it is.
+    Plain(&'static str),
+    /// Something that is not known here, by its name alone.
+    Foreign(Foreign, Name<'a>),
+    /// What a class or function that is not known here would make, and the items that were set, as in a dictionary.
+    Object(Name<'a>, Vec<(Id, Id)>),
 }
+
+/// What is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// A class or function.
+    Global,
+    /// A storage, or a type of numbers that a storage is said to have.
+    Storage,
+    /// A tensor over such a storage.
+    Tensor,
+    /// A reference out of the pickle that is none to a storage.
+    Outside,
+}
+
+/// Python's `None`.
+pub(super) const NONE: Node<'static> = Node::Plain("nothing");
 
 /// Where a tensor's numbers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +69,8 @@ pub(super) struct Storage<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct View<'a> {
     pub(super) storage: Storage<'a>,
+    /// The storage's own, unless that is bytes.
+    pub(super) element: Element,
     pub(super) offset: i64,
     pub(super) size: Vec<i64>,
     pub(super) stride: Vec<i64>,
@@ -116,7 +139,7 @@ impl<'a> Machine<'a> {
             op::PROTO => return self.protocol(),
             // What follows is in one piece; there is nothing to prepare for.
             op::FRAME => return self.cursor.u64().map(|_| true),
-            op::NONE => Node::Opaque,
+            op::NONE => NONE,
             op::NEWTRUE => Node::Bool(true),
             op::NEWFALSE => Node::Bool(false),
             op::BININT => Node::Int(self.cursor.i32()?.into()),
@@ -129,14 +152,14 @@ impl<'a> Machine<'a> {
             op::LONG4 => long(self.cursor.counted_u32()?),
             op::BINFLOAT => {
                 self.cursor.take(8)?;
-                Node::Opaque
+                Node::Plain("a number")
             }
             op::BINUNICODE | op::BINSTRING => text(self.cursor.counted_u32()?),
             op::SHORT_BINUNICODE | op::SHORT_BINSTRING => text(self.cursor.counted_u8()?),
             op::BINUNICODE8 => text(self.cursor.counted_u64()?),
-            op::BINBYTES => opaque(self.cursor.counted_u32()?),
-            op::SHORT_BINBYTES => opaque(self.cursor.counted_u8()?),
-            op::BINBYTES8 | op::BYTEARRAY8 => opaque(self.cursor.counted_u64()?),
+            op::BINBYTES => plain(self.cursor.counted_u32()?),
+            op::SHORT_BINBYTES => plain(self.cursor.counted_u8()?),
+            op::BINBYTES8 | op::BYTEARRAY8 => plain(self.cursor.counted_u64()?),
             _ => return Ok(false),
         };
         self.push(node);
@@ -150,7 +173,7 @@ impl<'a> Machine<'a> {
             op::EMPTY_TUPLE => self.push(Node::Tuple(Vec::new())),
             op::EMPTY_LIST => self.push(Node::List(Vec::new())),
             op::EMPTY_DICT => self.push(Node::Dict(Vec::new())),
-            op::EMPTY_SET => self.push(Node::Opaque),
+            op::EMPTY_SET => self.push(Node::Plain("a set")),
             op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => {
                 let n = usize::from(opcode - op::TUPLE1) + 1;
                 let items = self.pop_n(n)?;
@@ -162,7 +185,7 @@ impl<'a> Machine<'a> {
             }
             op::FROZENSET => {
                 self.pop_mark()?;
-                self.push(Node::Opaque);
+                self.push(Node::Plain("a set"));
             }
             op::APPEND => {
                 let items = self.pop_n(1)?;
@@ -238,7 +261,7 @@ impl<'a> Machine<'a> {
         let top = self.top()?;
         match &mut self.nodes[top] {
             Node::List(list) => list.extend(items),
-            Node::Opaque => {}
+            Node::Plain(_) | Node::Object(..) => {}
             _ => return self.fail("it appends to something that is no list"),
         }
         Ok(())
@@ -248,8 +271,8 @@ impl<'a> Machine<'a> {
         let top = self.top()?;
         let (pairs, []) = items.as_chunks::<2>() else { return self.fail("a key has no value") };
         match &mut self.nodes[top] {
-            Node::Dict(dict) => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
-            Node::Opaque => {}
+            Node::Dict(dict) | Node::Object(_, dict) => dict.extend(pairs.iter().map(|&[key, value]| (key, value))),
+            Node::Plain(_) => {}
             _ => return self.fail("it sets an item of something that is no dictionary"),
         }
         Ok(())
@@ -312,9 +335,9 @@ fn long(bytes: &[u8]) -> Node<'_> {
 
 /// Text; bytes of Python 2 that are none cannot be a name.
 fn text(bytes: &[u8]) -> Node<'_> {
-    std::str::from_utf8(bytes).map_or(Node::Opaque, Node::Text)
+    std::str::from_utf8(bytes).map_or(Node::Plain("bytes"), Node::Text)
 }
 
-fn opaque(_: &[u8]) -> Node<'_> {
-    Node::Opaque
+fn plain(_: &[u8]) -> Node<'_> {
+    Node::Plain("bytes")
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sconce_core::{DType, Device, Tensor};
+use sconce_core::Tensor;
 
 use super::{
+    super::element::Element,
     error::{PthError, Result},
-    globals::Element,
     pickle::View,
 };
 
@@ -16,7 +16,8 @@ pub(super) type Storages<'a> = BTreeMap<&'a str, &'a [u8]>;
 /// Bytes that tensors may take whatever the size of the file: one of few numbers may expand them.
 const ALWAYS: usize = 64 << 20;
 
-/// Makes the tensors that `views` describe; equal views give one tensor.
+/// Makes the tensors that `views` describe; equal views give one tensor. In the place of one that is no tensor of numbers stands
+/// what it is.
 ///
 /// `n_file` bounds what a file can ask for: tensors may share numbers, but together take at most four times the file, or
 /// [`ALWAYS`].
@@ -24,28 +25,30 @@ pub(super) fn materialise(
     views: &BTreeMap<String, &View<'_>>,
     storages: &Storages<'_>,
     n_file: usize,
-) -> Result<BTreeMap<String, Tensor>> {
+) -> Result<BTreeMap<String, Made>> {
     let mut room = n_file.saturating_mul(4).max(ALWAYS);
-    let mut made: BTreeMap<ViewKey<'_>, Tensor> = BTreeMap::new();
+    let mut made: BTreeMap<ViewKey<'_>, Made> = BTreeMap::new();
     let mut tensors = BTreeMap::new();
     for (name, view) in views {
         let fail = |what: String| PthError::Tensor { name: name.clone(), what };
-        let key = (view.storage.key, view.storage.part, view.offset, &view.size[..], &view.stride[..]);
+        let storage = &view.storage;
+        let key = (storage.key, storage.part, view.element.words(), view.offset, &view.size[..], &view.stride[..]);
         let tensor = match made.get(&key) {
             Some(tensor) => tensor.clone(),
             None => {
-                let Some(&bytes) = storages.get(view.storage.key) else {
+                let Some(&bytes) = storages.get(storage.key) else {
                     let what = "is not in the file".to_owned();
-                    return Err(PthError::Storage { key: view.storage.key.to_owned(), what });
+                    return Err(PthError::Storage { key: storage.key.to_owned(), what });
                 };
                 let geometry = Geometry::new(view).map_err(fail)?;
-                let n_bytes = geometry.n_elements.saturating_mul(view.storage.element.size());
+                let width = view.element.dtype().map_or(0, |dtype| dtype.size_in_bytes());
+                let n_bytes = geometry.n_elements.saturating_mul(width);
                 room = room.checked_sub(n_bytes).ok_or_else(|| {
                     fail(format!(
                         "with it all tensors together take more than 64 MiB and four times the file's {n_file} bytes"
                     ))
                 })?;
-                let tensor = geometry.tensor(bytes, view.storage.element).map_err(fail)?;
+                let tensor = geometry.tensor(bytes, view.element).map_err(fail)?;
                 made.insert(key, tensor.clone());
                 tensor
             }
@@ -55,8 +58,11 @@ pub(super) fn materialise(
     Ok(tensors)
 }
 
+/// A tensor, or what stands in its place.
+pub(super) type Made = std::result::Result<Tensor, String>;
+
 /// What tells views apart.
-type ViewKey<'a> = (&'a str, Option<(i64, i64)>, i64, &'a [i64], &'a [i64]);
+type ViewKey<'a> = (&'a str, Option<(i64, i64)>, String, i64, &'a [i64], &'a [i64]);
 
 /// A view whose numbers make sense.
 struct Geometry {
@@ -80,9 +86,15 @@ impl Geometry {
             return Err(format!("it has {} axes but {} strides", size.len(), stride.len()));
         }
         let limits = [view.storage.n_elements, view.offset];
-        let [n_storage, offset] = whole("its storage's length and its offset", &limits)?[..] else {
+        let [mut n_storage, offset] = whole("its storage's length and its offset", &limits)?[..] else {
             return Err("it has no offset".to_owned());
         };
+        if view.storage.element == Element::Untyped {
+            if view.storage.part.is_some() {
+                return Err("it looks into a part of a storage of bytes".to_owned());
+            }
+            n_storage /= view.element.size();
+        }
         // Where an axis has one element, its stride says nothing.
         let stride = size.iter().zip(stride).map(|(&n, step)| if n > 1 { step } else { 0 }).collect::<Vec<_>>();
         let (base, room) = match view.storage.part {
@@ -115,13 +127,16 @@ impl Geometry {
     }
 
     /// One copy for elements side by side, two for others.
-    fn tensor(&self, storage: &[u8], element: Element) -> std::result::Result<Tensor, String> {
+    fn tensor(&self, storage: &[u8], element: Element) -> std::result::Result<Made, String> {
         let width = element.size();
         let end = self.end.checked_mul(width).filter(|&end| end <= storage.len());
         let Some(end) = end else {
             let n = storage.len() / width;
             return Err(format!("it reaches to element {} of its storage, which has {n}", self.end));
         };
+        if element.dtype().is_none() {
+            return Ok(element.tensor(&[], &self.size));
+        }
         let gathered;
         let start = self.offset * width;
         let bytes = if self.is_contiguous() {
@@ -130,14 +145,7 @@ impl Geometry {
             gathered = self.gather(storage, width);
             &gathered
         };
-        let widened;
-        let bytes = if element == Element::Char {
-            widened = widen(bytes);
-            &widened
-        } else {
-            bytes
-        };
-        from_bytes(bytes, element.dtype(), &self.size)
+        Ok(element.tensor(bytes, &self.size))
     }
 
     fn is_contiguous(&self) -> bool {
@@ -169,13 +177,4 @@ impl Geometry {
         }
         bytes
     }
-}
-
-/// Signed bytes as 16-bit integers.
-fn widen(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().flat_map(|&b| i16::from(b.cast_signed()).to_le_bytes()).collect()
-}
-
-fn from_bytes(bytes: &[u8], dtype: DType, size: &[usize]) -> std::result::Result<Tensor, String> {
-    Tensor::from_raw_buffer(bytes, dtype, size, &Device::Cpu).map_err(|e| e.to_string())
 }

@@ -1,12 +1,16 @@
 //! Weights from files.
 
 mod adapted;
+mod archives;
+mod beside;
 mod files;
 mod fuzzed;
 mod handmade;
 mod kinds;
 mod loaded;
+mod prefixes;
 mod refused;
+mod types;
 
 use std::{collections::BTreeMap, path::PathBuf};
 

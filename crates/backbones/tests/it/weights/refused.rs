@@ -41,14 +41,16 @@ fn functions_and_classes_are_named_and_not_called() {
         ("torch.storage._load_from_bytes", call(b"ctorch.storage\n_load_from_bytes\n", b"C\x01x")),
         ("argparse.Namespace", b"cargparse\nNamespace\n)\x81".to_vec()),
         ("torch.nn.modules.conv.Conv2d", b"ctorch.nn.modules.conv\nConv2d\n)\x81".to_vec()),
-        ("torch.ComplexFloatStorage", b"ctorch\nComplexFloatStorage\n".to_vec()),
+        ("torch.OtherStorage", b"ctorch\nOtherStorage\n".to_vec()),
     ];
     for (name, object) in cases {
+        // Alone it is what the file holds.
         let error = read(&legacy(&object, &[])).unwrap_err();
         assert_eq!(error, PthError::Global { name: name.to_owned() });
         assert_says(&error.to_string(), &[&format!("`{name}`")]);
-        let nested = legacy(&dict(&[("state_dict", dict(&[("hook", object)]))]), &[]);
-        assert_eq!(read(&nested).unwrap_err(), error);
+        // Within others it is passed over, and named where nothing is left.
+        let within = dict(&[("state_dict", dict(&[("hook", object)]))]);
+        assert_says(&refusal(&within, &[]), &["no tensors", "`state_dict.hook` is ", &format!("`{name}`")]);
     }
 }
 
@@ -151,11 +153,13 @@ fn pickles_without_sense_end() {
         (b"t", "mark that is not there"),
         (b"}(Nu", "a key has no value"),
         (b"NN", "values left over"),
-        (b"NQ", "no storage"),
+        (b"NQ", "something outside of the file"),
+        (b"X\x01\x00\x00\x00wb", "value that is not there"),
         (b"I1\n", "instruction 0x49"),
         (b"\x82\x01", "instruction 0x82"),
         (b"ctorch\nFloatStorage\n)R", "does not take"),
         (b"N)R", "no function"),
+        (b"cos\nsystem\nNR", "without a tuple"),
     ] {
         assert_says(&refusal(object, &[]), &[what]);
     }
