@@ -39,10 +39,10 @@ fn networks() -> Vec<(&'static str, Vec<String>)> {
     };
     let narrow = 1.0 / 64.0;
     let resnet = |config: ResNetConfig| {
-        names(&|params| ResNet::new(&params.scope(), &ResNetConfig { width: narrow, ..config.clone() }).map(drop))
+        names(&|params| ResNet::new(&params.scope(), &ResNetConfig { width: narrow, ..config }).map(drop))
     };
     let vgg = |config: VggConfig| {
-        names(&|params| Vgg::new(&params.scope(), &VggConfig { width: narrow, ..config.clone() }).map(drop))
+        names(&|params| Vgg::new(&params.scope(), &VggConfig { width: narrow, ..config }).map(drop))
     };
     let normed = |config: VggConfig| vgg(config.with_batch_norm());
     vec![
