@@ -5,9 +5,11 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use sconce_data::parse_voc_xml;
+use sconce_data::{parse_voc_xml, parse_voc_xml_bytes};
 
 fuzz_target!(|bytes: &[u8]| {
+    // In whatever encoding.
+    let _ = parse_voc_xml_bytes(bytes, Path::new("fuzz"));
     let text = String::from_utf8_lossy(bytes);
     let Ok(annotation) = parse_voc_xml(&text, Path::new("fuzz")) else { return };
     assert!(annotation.size.is_none_or(|(height, width)| height > 0 && width > 0));

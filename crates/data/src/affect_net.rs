@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DataError, ImageDataset, ListedImage, Result, Split,
+    DataError, ImageDataset, LeftOut, ListedImage, Result, Split,
     face_box::{FaceBox, FaceBoxes},
     listed::{check_files, not_empty},
     rows::{Row, Rows},
@@ -102,6 +102,18 @@ pub struct AffectNetList {
     pub counts: AffectNetCounts,
 }
 
+impl AffectNetCounts {
+    /// What was dropped, for a summary.
+    fn left_out(&self) -> [LeftOut; 4] {
+        [
+            LeftOut::new("of contempt", self.contempt),
+            LeftOut::new("of no expression of the classes", self.none),
+            LeftOut::new("uncertain", self.uncertain),
+            LeftOut::new("without a face", self.no_face),
+        ]
+    }
+}
+
 impl Default for AffectNetConfig {
     fn default() -> Self {
         Self {
@@ -154,7 +166,8 @@ pub fn read_affect_net(root: &Path, split: Split, config: &AffectNetConfig) -> R
     });
     let classes = config.classes.names().iter().map(|&name| name.to_owned()).collect();
     let samples = samples.into_iter().map(|sample| (sample.name, sample.label)).collect();
-    Ok((ImageDataset::from_faces(&images, classes, samples, faces)?, counts))
+    let dataset = ImageDataset::from_faces(&images, classes, samples, faces)?;
+    Ok((dataset.with_left_out(counts.left_out()), counts))
 }
 
 /// The samples of a list that are of one of the classes; `origin` names it in errors.

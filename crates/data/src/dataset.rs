@@ -1,4 +1,4 @@
-//! Labelled images, in memory or in files.
+//! Images with labels or without, in memory or in files.
 
 use std::{
     fs,
@@ -8,17 +8,24 @@ use std::{
 
 use sconce_core::Rng;
 
-use crate::{DataError, Image, Result, content_hash::ContentHash, face_box::FaceBoxes};
+use crate::{
+    DataError, DatasetSummary, Image, LeftOut, OnInvalid, Orientation, Result, content_hash::ContentHash,
+    face_box::FaceBoxes, summary::count_classes,
+};
 
-/// A list of images with a label and a name each. A clone or a subset shares the images.
+/// A list of images with a name each, and with a label each or none at all. A clone or a subset shares the images.
 #[derive(Clone, Debug)]
 pub struct ImageDataset {
     classes: Arc<[String]>,
     store: Arc<Store>,
     /// Where each sample stands in the store.
     rows: Arc<[usize]>,
-    /// The label of each sample, less than the number of classes.
-    labels: Arc<[u32]>,
+    /// The label of each sample, less than the number of classes; none in a dataset without labels.
+    labels: Option<Arc<[u32]>>,
+    orientation: Orientation,
+    on_invalid: Option<OnInvalid>,
+    /// What was left out when the dataset was read.
+    left_out: Arc<[LeftOut]>,
 }
 
 #[derive(Debug)]
@@ -72,6 +79,15 @@ impl ImageDataset {
         Self::from_faces(root, classes, samples, None)
     }
 
+    /// A dataset of files without labels: paths below `root`, which are the samples' names.
+    ///
+    /// # Errors
+    /// [`DataError::Argument`] without files.
+    pub fn from_unlabelled_files(root: &Path, names: Vec<String>) -> Result<Self> {
+        let pixels = Pixels::Files { root: root.to_owned(), faces: None };
+        Self::unlabelled(Store { origin: root.display().to_string(), names, pixels }, Vec::new())
+    }
+
     /// [`ImageDataset::from_files`] whose images are cut to `faces`, one a sample.
     pub(crate) fn from_faces(
         root: &Path,
@@ -85,13 +101,23 @@ impl ImageDataset {
     }
 
     fn new(store: Store, classes: Vec<String>, labels: Vec<u32>) -> Result<Self> {
+        Self::unlabelled(store, classes)?.with_labels(labels)
+    }
+
+    fn unlabelled(store: Store, classes: Vec<String>) -> Result<Self> {
         let n = store.names.len();
         if n == 0 {
             return Err(DataError::argument("number of images", 0, "at least 1"));
         }
-        let unlabelled =
-            Self { classes: classes.into(), store: Arc::new(store), rows: (0..n).collect(), labels: vec![0; n].into() };
-        unlabelled.with_labels(labels)
+        Ok(Self {
+            classes: classes.into(),
+            store: Arc::new(store),
+            rows: (0..n).collect(),
+            labels: None,
+            orientation: Orientation::Stored,
+            on_invalid: None,
+            left_out: Arc::new([]),
+        })
     }
 
     /// The same images with other labels.
@@ -106,7 +132,32 @@ impl ImageDataset {
             let record = format!("{}: {}", self.origin(), self.name(i));
             return Err(DataError::Label { record, found: labels[i], classes: self.classes.len() });
         }
-        Ok(Self { labels: labels.into(), ..self.clone() })
+        Ok(Self { labels: Some(labels.into()), ..self.clone() })
+    }
+
+    /// The same images without their labels and classes.
+    #[must_use]
+    pub fn without_labels(&self) -> Self {
+        Self { classes: Arc::new([]), labels: None, ..self.clone() }
+    }
+
+    /// The same images, where they are files, with another rule for what a camera noted. Those of a folder are upright, those of a
+    /// list as stored.
+    #[must_use]
+    pub fn with_orientation(self, orientation: Orientation) -> Self {
+        Self { orientation, ..self }
+    }
+
+    /// The same with more that was left out, for its summary.
+    #[must_use]
+    pub fn with_left_out(self, left_out: impl IntoIterator<Item = LeftOut>) -> Self {
+        let more = left_out.into_iter().filter(|left_out| left_out.count > 0);
+        Self { left_out: self.left_out.iter().cloned().chain(more).collect(), ..self }
+    }
+
+    /// The same, whose reader has a setting `on_invalid`, which errors may name.
+    pub(crate) fn can_skip(self, on_invalid: OnInvalid) -> Self {
+        Self { on_invalid: Some(on_invalid), ..self }
     }
 
     /// The number of samples, at least 1.
@@ -127,7 +178,8 @@ impl ImageDataset {
         match &self.store.pixels {
             Pixels::Memory(images) => Ok(images[row].clone()),
             Pixels::Files { root, faces } => {
-                let image = Image::read(&root.join(&self.store.names[row]))?;
+                let path = root.join(&self.store.names[row]);
+                let image = Image::read_as(&path, self.orientation).map_err(|e| e.with_hint(self.on_invalid))?;
                 match faces {
                     Some(faces) => faces.cut(row, &image),
                     None => Ok(image),
@@ -139,14 +191,27 @@ impl ImageDataset {
     /// The label of sample `index`.
     ///
     /// # Panics
-    /// Beyond the end.
+    /// Beyond the end, and for a dataset without labels: [`ImageDataset::require_labels`] checks that there are some.
     pub fn label(&self, index: usize) -> u32 {
-        self.labels[index]
+        self.labels()[index]
     }
 
-    /// The labels of all samples.
+    /// The labels of all samples; none for a dataset without labels.
     pub fn labels(&self) -> &[u32] {
-        &self.labels
+        self.labels.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the images have labels.
+    pub fn is_labelled(&self) -> bool {
+        self.labels.is_some()
+    }
+
+    /// The labels of all samples, for what cannot do without.
+    ///
+    /// # Errors
+    /// [`DataError::Unlabelled`], which names the folder, for a dataset without labels.
+    pub fn require_labels(&self) -> Result<&[u32]> {
+        self.labels.as_deref().ok_or_else(|| DataError::Unlabelled { origin: self.origin().to_owned() })
     }
 
     /// The name of sample `index`, which stays the same in every subset: its path below the root, or `train/00017`.
@@ -157,7 +222,21 @@ impl ImageDataset {
         &self.store.names[self.rows[index]]
     }
 
-    /// The names of the classes, in the order of the labels.
+    /// The file of sample `index`; none for an image in memory, or beyond the end.
+    pub fn path(&self, index: usize) -> Option<PathBuf> {
+        match &self.store.pixels {
+            Pixels::Memory(_) => None,
+            Pixels::Files { root, .. } => Some(root.join(&self.store.names[*self.rows.get(index)?])),
+        }
+    }
+
+    /// What errors call sample `index`: its file, or its name.
+    pub(crate) fn described(&self, index: usize) -> Option<String> {
+        let name = || self.rows.get(index).map(|&row| self.store.names[row].clone());
+        self.path(index).map(|path| path.display().to_string()).or_else(name)
+    }
+
+    /// The names of the classes, in the order of the labels; none for a dataset without labels.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -167,13 +246,31 @@ impl ImageDataset {
         &self.store.origin
     }
 
+    /// What the dataset holds and what was left out when it was read; `name` says what it is for, as `train`. A subset says the
+    /// same of what was left out; of two parts, only what remains ([`ImageDataset::split_off`]).
+    pub fn summary(&self, name: &str) -> DatasetSummary {
+        let classes = self.labels.as_deref().map(|labels| count_classes(&self.classes, labels.iter().copied()));
+        DatasetSummary {
+            name: name.to_owned(),
+            origin: self.origin().to_owned(),
+            images: self.len(),
+            classes,
+            objects: None,
+            images_without_objects: None,
+            clipped_boxes: 0,
+            left_out: self.left_out.to_vec(),
+            objects_left_out: Vec::new(),
+        }
+    }
+
     /// Checks that label `i` means the same here as for a model that was trained on `classes`.
     ///
     /// A folder without one of the classes would shift all labels behind it.
     ///
     /// # Errors
-    /// [`DataError::Classes`] with the first class that differs.
+    /// [`DataError::Classes`] with the first class that differs, [`DataError::Unlabelled`] for a dataset without labels.
     pub fn check_classes(&self, classes: &[String]) -> Result<()> {
+        self.require_labels()?;
         let name = |list: &[String], i: usize| list.get(i).map_or_else(|| "missing".to_owned(), |c| format!("`{c}`"));
         let n = self.classes.len().max(classes.len());
         match (0..n).find(|&i| self.classes.get(i) != classes.get(i)) {
@@ -200,20 +297,22 @@ impl ImageDataset {
         }
         Ok(Self {
             rows: indices.iter().map(|&i| self.rows[i]).collect(),
-            labels: indices.iter().map(|&i| self.labels[i]).collect(),
+            labels: self.labels.as_deref().map(|labels| indices.iter().map(|&i| labels[i]).collect()),
             ..self.clone()
         })
     }
 
     /// Cuts `fraction` of the samples off: what remains, and what was cut off, both in the order of this dataset.
     ///
-    /// The draw depends on `seed` alone, and takes the same fraction of every class, rounded to whole samples.
+    /// The draw depends on `seed` alone, and takes the same fraction of every class, rounded to whole samples; without labels, of
+    /// all. For a test part beside a validation part, cut twice.
     ///
     /// # Errors
     /// [`DataError::Argument`] if `fraction` leaves either part empty.
     pub fn split_off(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
         let (rest, cut) = self.split_indices(fraction, seed)?;
-        Ok((self.subset(&rest)?, self.subset(&cut)?))
+        let cut = self.subset(&cut)?;
+        Ok((self.subset(&rest)?, Self { left_out: Arc::new([]), ..cut }))
     }
 
     /// The indices of the two parts of [`Self::split_off`], for what else is known of the samples.
@@ -225,8 +324,9 @@ impl ImageDataset {
             return Err(DataError::argument("fraction to split off", fraction, "between 0 and 1"));
         }
         let mut is_cut = vec![false; self.len()];
-        for class in 0..self.classes.len() {
-            let mut members: Vec<usize> = (0..self.len()).filter(|&i| self.labels[i] as usize == class).collect();
+        for class in 0..self.classes.len().max(1) {
+            let is_member = |i: usize| self.labels.as_deref().is_none_or(|labels| labels[i] as usize == class);
+            let mut members: Vec<usize> = (0..self.len()).filter(|&i| is_member(i)).collect();
             Rng::keyed(seed, "split", [class as u64, 0]).shuffle(&mut members);
             let n_cut = (members.len() as f64 * fraction).round() as usize;
             members.iter().take(n_cut).for_each(|&i| is_cut[i] = true);
@@ -247,7 +347,9 @@ impl ImageDataset {
     /// [`DataError::Io`] if the size of a file cannot be read.
     pub fn content_hash(&self) -> Result<String> {
         let mut hash = ContentHash::new(&self.classes);
-        for (&row, label) in self.rows.iter().zip(self.labels.iter()) {
+        for (i, &row) in self.rows.iter().enumerate() {
+            // A dataset without labels has no classes either, and so begins otherwise.
+            let label = self.labels.as_deref().map_or(0, |labels| labels[i]);
             hash.field(&label.to_le_bytes());
             match &self.store.pixels {
                 Pixels::Memory(images) => {
@@ -270,110 +372,4 @@ impl ImageDataset {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn classes(n: usize) -> Vec<String> {
-        (0..n).map(|i| format!("class{i}")).collect()
-    }
-
-    /// `n` images of one pixel, whose value is their index, with labels in turn.
-    fn dataset(n: usize, n_classes: usize) -> ImageDataset {
-        let images = (0..n).map(|i| Image::new(1, 1, 1, vec![i as u8]).unwrap()).collect();
-        let labels = (0..n).map(|i| (i % n_classes) as u32).collect();
-        ImageDataset::from_images("train", classes(n_classes), images, labels).unwrap()
-    }
-
-    fn pixels(dataset: &ImageDataset) -> Vec<u8> {
-        (0..dataset.len()).map(|i| dataset.image(i).unwrap().data()[0]).collect()
-    }
-
-    #[test]
-    fn a_subset_keeps_names_labels_and_order() {
-        let subset = dataset(10, 3).subset(&[7, 2]).unwrap().subset(&[1, 0, 1]).unwrap();
-        assert_eq!(pixels(&subset), [2, 7, 2]);
-        assert_eq!(subset.labels(), [2, 1, 2]);
-        assert_eq!(subset.name(1), "train/00007");
-    }
-
-    #[test]
-    fn a_split_is_stratified_seeded_and_complete() {
-        let all = dataset(100, 4);
-        let (rest, cut) = all.split_off(0.2, 3).unwrap();
-        assert_eq!((rest.len(), cut.len()), (80, 20));
-        for class in 0..4 {
-            assert_eq!(cut.labels().iter().filter(|&&l| l == class).count(), 5);
-        }
-        let mut both = [pixels(&rest), pixels(&cut)].concat();
-        assert!(pixels(&rest).is_sorted() && pixels(&cut).is_sorted());
-        both.sort();
-        assert_eq!(both, pixels(&all));
-        assert_eq!(pixels(&all.split_off(0.2, 3).unwrap().1), pixels(&cut));
-        assert_ne!(pixels(&all.split_off(0.2, 4).unwrap().1), pixels(&cut));
-    }
-
-    #[test]
-    fn a_split_that_leaves_a_side_empty_is_refused() {
-        for fraction in [0.0, 0.001, 0.999, 1.0, f64::NAN] {
-            assert!(matches!(dataset(10, 2).split_off(fraction, 0), Err(DataError::Argument { .. })), "{fraction}");
-        }
-    }
-
-    #[test]
-    fn a_label_out_of_range_names_the_sample() {
-        let image = Image::new(1, 1, 1, vec![0]).unwrap();
-        let error = ImageDataset::from_images("test", classes(3), vec![image.clone(), image], vec![2, 3]);
-        assert_eq!(error.unwrap_err().to_string(), "test: test/00001: label 3, expected 0 to 2");
-    }
-
-    #[test]
-    fn counts_that_differ_are_refused() {
-        let image = Image::new(1, 1, 1, vec![0]).unwrap();
-        assert!(ImageDataset::from_images("test", classes(1), vec![image], vec![0, 0]).is_err());
-        assert!(ImageDataset::from_images("test", classes(1), vec![], vec![]).is_err());
-        assert!(dataset(3, 3).subset(&[3]).is_err());
-        assert!(dataset(3, 3).image(3).is_err());
-    }
-
-    #[test]
-    fn the_hash_sees_pixels_labels_classes_and_order() {
-        let base = dataset(4, 2);
-        let hash = base.content_hash().unwrap();
-        assert_eq!(hash.len(), 64);
-        assert_eq!(dataset(4, 2).content_hash().unwrap(), hash);
-        let image = |v| Image::new(1, 1, 1, vec![v]).unwrap();
-        let other_pixel =
-            ImageDataset::from_images("train", classes(2), [0, 1, 2, 9].map(image).into(), vec![0, 1, 0, 1]).unwrap();
-        let others = [
-            other_pixel,
-            base.with_labels(vec![0, 1, 0, 0]).unwrap(),
-            base.subset(&[1, 0, 2, 3]).unwrap(),
-            dataset(4, 2).subset(&[0, 1, 2]).unwrap(),
-        ];
-        for other in others {
-            assert_ne!(other.content_hash().unwrap(), hash);
-        }
-    }
-
-    #[test]
-    fn the_hash_of_files_sees_names_and_sizes() {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("a.png"), [0; 3]).unwrap();
-        fs::write(root.path().join("b.png"), [0; 3]).unwrap();
-        let of = |name: &str| ImageDataset::from_files(root.path(), classes(1), vec![(name.to_owned(), 0)]).unwrap();
-        let hash = of("a.png").content_hash().unwrap();
-        assert_ne!(of("b.png").content_hash().unwrap(), hash);
-        fs::write(root.path().join("a.png"), [0; 4]).unwrap();
-        assert_ne!(of("a.png").content_hash().unwrap(), hash);
-        assert!(matches!(of("c.png").content_hash(), Err(DataError::Io { .. })));
-    }
-
-    #[test]
-    fn classes_that_differ_are_named() {
-        let dataset = dataset(4, 2);
-        dataset.check_classes(&classes(2)).unwrap();
-        let error = dataset.check_classes(&classes(3)).unwrap_err();
-        assert_eq!(error.to_string(), "train: class 2 is missing, expected `class2`");
-        assert!(dataset.check_classes(&["class0".to_owned(), "x".to_owned()]).is_err());
-    }
-}
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::{OnInvalid, Orientation};
+
 /// A result whose error is [`DataError`].
 pub type Result<T> = std::result::Result<T, DataError>;
 
@@ -90,7 +92,7 @@ pub enum DataError {
         expected: String,
     },
     /// An image has another size than what is said to be on it.
-    #[error("{path}: {}×{} pixels (width×height), its annotation says {}×{}", found.1, found.0, expected.1, expected.0, path = path.display())]
+    #[error("{path}: {}×{} pixels (width×height), its annotation says {}×{}{}", found.1, found.0, expected.1, expected.0, fit(*fits_as), path = path.display())]
     ImageSize {
         /// The image.
         path: PathBuf,
@@ -98,6 +100,8 @@ pub enum DataError {
         found: (usize, usize),
         /// The annotated height and width.
         expected: (usize, usize),
+        /// The rule for what a camera noted under which the sizes are the same, if there is one.
+        fits_as: Option<Orientation>,
     },
     /// A folder, or a list, without what it should hold.
     #[error("{path}: empty, expected {expected}", path = path.display())]
@@ -129,11 +133,41 @@ pub enum DataError {
         /// What would be right.
         expected: String,
     },
+    /// A file or a folder is not as it should be.
+    #[error("{path}: {found}, expected {expected}", path = path.display())]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// Labels are wanted of a dataset that has none.
+    #[error("{origin}: images without labels, expected labelled ones: one folder a class, or a list of labels")]
+    Unlabelled {
+        /// The dataset.
+        origin: String,
+    },
     /// A sample could not be made.
-    #[error("sample {index}")]
+    #[error("{}sample {index}{}", key.as_ref().map(|key| format!("{key}: ")).unwrap_or_default(), name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default())]
     Sample {
         /// Its index in the source.
         index: usize,
+        /// Its file, or what it is called, if the source says it.
+        name: Option<String>,
+        /// The key of the configuration under which the source stands, as `data.train`, if it says it.
+        key: Option<String>,
+        /// Why.
+        source: Box<DataError>,
+    },
+    /// An image does not fit a step of its pipeline.
+    #[error("{}{step}", key.as_ref().map(|key| format!("{key}.")).unwrap_or_default())]
+    Step {
+        /// The key of the configuration under which the pipeline stands, as `data.train`, if the source says it.
+        key: Option<String>,
+        /// The step by its place and name, as `pixels[2] random-crop`.
+        step: String,
         /// Why.
         source: Box<DataError>,
     },
@@ -156,6 +190,19 @@ pub enum DataError {
     Core(#[from] sconce_core::Error),
 }
 
+/// What is to be done about a size that fits an image that is turned.
+fn fit(orientation: Option<Orientation>) -> &'static str {
+    match orientation {
+        Some(Orientation::Upright) => {
+            ", as the image is if turned as its camera noted: orientation = \"upright\" does so"
+        }
+        Some(Orientation::Stored) => {
+            ", as the image is if not turned as its camera noted: orientation = \"stored\" does so"
+        }
+        None => "",
+    }
+}
+
 impl DataError {
     /// A [`DataError::Io`] for `path`.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
@@ -166,6 +213,31 @@ impl DataError {
     /// A [`DataError::Argument`].
     pub fn argument(what: &'static str, found: impl std::fmt::Display, expected: impl std::fmt::Display) -> Self {
         Self::Argument { what, found: found.to_string(), expected: expected.to_string() }
+    }
+
+    /// What went wrong in a step of a pipeline, as `pixels[2] random-crop`.
+    pub(crate) fn step(step: String) -> impl FnOnce(Self) -> Self {
+        move |source| Self::Step { key: None, step, source: Box::new(source) }
+    }
+
+    /// The same with the `key` of the pipeline, unless it has one.
+    pub(crate) fn under(self, key: Option<&str>) -> Self {
+        match (self, key) {
+            (Self::Step { key: None, step, source }, Some(key)) => {
+                Self::Step { key: Some(key.to_owned()), step, source }
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// The same; of a file that cannot be decoded it says how to leave it out, where the reader has such a setting.
+    pub(crate) fn with_hint(self, on_invalid: Option<OnInvalid>) -> Self {
+        match (self, on_invalid) {
+            (Self::Decode { path, reason }, Some(OnInvalid::Fail)) => {
+                Self::Decode { path, reason: format!("{reason}; on_invalid = \"skip\" leaves such files out") }
+            }
+            (error, _) => error,
+        }
     }
 
     pub(crate) fn decode(path: &Path, reason: impl std::fmt::Display) -> Self {

@@ -1,92 +1,147 @@
-//! A folder of images, one folder a class.
+//! Folders of images: one folder a class, or no classes at all.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use crate::{DataError, ImageDataset, Result};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "webp", "bmp", "ppm", "pgm", "pbm", "pnm"];
+use crate::{
+    DataError, Image, ImageDataset, LeftOut, OnInvalid, Orientation, Result,
+    files::{entries, images_below, is_image},
+};
+
+/// How a folder of images is read: see [`read_image_folder`] and [`read_flat_folder`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FolderConfig {
+    /// What becomes of files that cannot be decoded.
+    pub on_invalid: OnInvalid,
+    /// What becomes of the orientation that a camera noted: images are upright, unless this says otherwise.
+    pub orientation: Orientation,
+}
+
+impl Default for FolderConfig {
+    fn default() -> Self {
+        Self { on_invalid: OnInvalid::Fail, orientation: Orientation::Upright }
+    }
+}
+
+/// Why files in the root of a folder of classes are no samples.
+const BESIDE: &str = "beside the folders of the classes";
+
+/// Why files are left out that [`OnInvalid::Skip`] found.
+pub(crate) const UNDECODABLE: &str = "undecodable";
 
 /// Reads `root/CLASS/**/*.{png,jpg,jpeg,webp,bmp,ppm,pgm,pbm,pnm}` as torchvision's `ImageFolder`: classes are the sorted names
 /// of the folders, and samples follow in the sorted order of the classes, of the folders below them, and of the files there.
 /// ImageNet's `train` and `val` are such roots.
 ///
-/// Extensions are compared without case, other files are ignored, links are followed. No file is opened: images are decoded
-/// when they are asked for, and the content hash is one of names and sizes. A sample's name is its path below `root`, with `/`
-/// between the parts.
+/// Extensions are compared without case, other files are ignored, links are followed. Unlike torchvision, hidden files and folders
+/// (`._cat.jpg`, `.ipynb_checkpoints`, `__MACOSX`) are ignored too, and images are upright. Images that lie beside the folders of
+/// the classes belong to none; the dataset's summary counts them. No file is opened: images are decoded when they are asked for,
+/// and the content hash is one of names and sizes. A sample's name is its path below `root`, with `/` between the parts.
 ///
 /// # Errors
 /// [`DataError::Io`], or [`DataError::Empty`] for a root without folders or a class without images.
 pub fn read_image_folder(root: &Path) -> Result<ImageDataset> {
-    let (mut classes, _) = entries(root)?;
+    read_image_folder_as(root, &FolderConfig::default())
+}
+
+/// [`read_image_folder`] as `config` says. To leave out what cannot be decoded, all files are decoded once.
+///
+/// # Errors
+/// As [`read_image_folder`]; [`DataError::Empty`] too for a class of which nothing is left.
+pub fn read_image_folder_as(root: &Path, config: &FolderConfig) -> Result<ImageDataset> {
+    let (mut classes, mut beside) = entries(root)?;
     classes.sort();
+    beside.retain(|name| is_image(name));
     if classes.is_empty() {
-        return Err(DataError::Empty { path: root.to_owned(), expected: "one folder a class" });
+        return Err(match beside.len() {
+            0 => DataError::Empty { path: root.to_owned(), expected: "one folder a class" },
+            n => DataError::File {
+                path: root.to_owned(),
+                found: format!("{n} images and no folders"),
+                expected: "one folder a class".to_owned(),
+            },
+        });
     }
-    let mut samples = Vec::new();
+    let mut names = Vec::new();
+    let mut labels = Vec::new();
     for (label, class) in classes.iter().enumerate() {
-        let before = samples.len();
-        for (folder, mut files) in walk(root, class)? {
-            files.retain(|name| is_image(name));
-            files.sort();
-            samples.extend(files.into_iter().map(|name| (below(&folder, &name), label as u32)));
+        let of_class = images_below(root, class)?;
+        labels.extend(of_class.iter().map(|_| label as u32));
+        names.extend(of_class);
+    }
+    let (names, labels, undecodable) = decodable(root, config, names, labels)?;
+    for (label, class) in classes.iter().enumerate() {
+        if !labels.contains(&(label as u32)) {
+            return Err(DataError::Empty { path: root.join(class), expected: "images that can be decoded" });
         }
-        if samples.len() == before {
-            return Err(DataError::Empty { path: root.join(class), expected: "PNG, JPEG, WebP, BMP or PNM files" });
+    }
+    let left_out = [LeftOut::new(BESIDE, beside.len()), undecodable];
+    let dataset = ImageDataset::from_files(root, classes, names.into_iter().zip(labels).collect())?;
+    Ok(dataset.with_orientation(config.orientation).can_skip(config.on_invalid).with_left_out(left_out))
+}
+
+/// Reads all image files below `root`, in the order of folders and files, as images without labels: of a folder of photos, of
+/// folders of them, or of folders of classes that are not to be looked at.
+///
+/// What is an image, and what is ignored, is as for [`read_image_folder`]. To leave out what cannot be decoded, all files are
+/// decoded once.
+///
+/// # Errors
+/// [`DataError::Io`], or [`DataError::Empty`] without images.
+pub fn read_flat_folder(root: &Path, config: &FolderConfig) -> Result<ImageDataset> {
+    let names = images_below(root, "")?;
+    let labels = vec![0; names.len()];
+    let (names, _, undecodable) = decodable(root, config, names, labels)?;
+    if names.is_empty() {
+        return Err(DataError::Empty { path: root.to_owned(), expected: "images that can be decoded" });
+    }
+    let dataset = ImageDataset::from_unlabelled_files(root, names)?;
+    Ok(dataset.with_orientation(config.orientation).can_skip(config.on_invalid).with_left_out([undecodable]))
+}
+
+/// Whether `root` holds folders with images, as [`read_image_folder`] reads it, and not images alone, as [`read_flat_folder`]
+/// does: for a program that takes both.
+///
+/// # Errors
+/// [`DataError::Io`] for a folder that cannot be read, [`DataError::Empty`] without images.
+pub fn has_class_folders(root: &Path) -> Result<bool> {
+    Ok(images_below(root, "")?.iter().any(|name| name.contains('/')))
+}
+
+/// Those of the files `names` with their labels that can be decoded, and what is to be said of the others.
+fn decodable(
+    root: &Path,
+    config: &FolderConfig,
+    names: Vec<String>,
+    labels: Vec<u32>,
+) -> Result<(Vec<String>, Vec<u32>, LeftOut)> {
+    let mut left_out = LeftOut::new(UNDECODABLE, 0);
+    if config.on_invalid == OnInvalid::Fail {
+        return Ok((names, labels, left_out));
+    }
+    let decode = |name: &String| Image::read_as(&root.join(name), config.orientation).err();
+    let errors: Vec<Option<DataError>> = names.par_iter().map(decode).collect();
+    let mut kept = (Vec::new(), Vec::new());
+    for ((name, label), error) in names.into_iter().zip(labels).zip(errors) {
+        match error {
+            Some(error) => left_out.details.push(error.to_string()),
+            None => {
+                kept.0.push(name);
+                kept.1.push(label);
+            }
         }
     }
-    ImageDataset::from_files(root, classes, samples)
+    left_out.count = left_out.details.len();
+    Ok((kept.0, kept.1, left_out))
 }
-
-/// `folder` and every folder below it, as paths below `root`, sorted as text; each with its files, in no order.
-pub(crate) fn walk(root: &Path, folder: &str) -> Result<Vec<(String, Vec<String>)>> {
-    let mut found = Vec::new();
-    let mut next = vec![folder.to_owned()];
-    while let Some(parent) = next.pop() {
-        let (folders, files) = entries(&root.join(&parent))?;
-        next.extend(folders.into_iter().map(|name| below(&parent, &name)));
-        found.push((parent, files));
-    }
-    found.sort_unstable();
-    Ok(found)
-}
-
-/// The path of what is called `name` in `folder`, which is the root itself if it is empty.
-pub(crate) fn below(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
-}
-
-/// The names of the folders and of the files in `folder`, in no order.
-pub(crate) fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
-    let (mut folders, mut files) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
-        let entry = entry.map_err(DataError::io(folder))?;
-        let path = entry.path();
-        // The listing says what an entry is: of a million files only the links are looked at one by one.
-        let kind = entry.file_type().map_err(DataError::io(&path))?;
-        let is_folder = kind.is_dir() || (kind.is_symlink() && path.is_dir());
-        let names = if is_folder { &mut folders } else { &mut files };
-        names.push(text(&path)?);
-    }
-    Ok((folders, files))
-}
-
-/// A path's last part, which must be text: it becomes the name of a class or of a sample.
-fn text(path: &Path) -> Result<String> {
-    let name = path.file_name().unwrap_or_default();
-    name.to_str().map(str::to_owned).ok_or_else(|| {
-        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "the name is not UTF-8");
-        DataError::Io { path: path.to_owned(), source }
-    })
-}
-
-pub(crate) fn is_image(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, extension)| EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(extension)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::Image;
 
     fn tree(files: &[&str]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
@@ -137,7 +192,7 @@ mod tests {
     #[test]
     fn a_root_without_classes_or_missing_is_named() {
         let root = tree(&["a.png"]);
-        assert!(matches!(read_image_folder(root.path()), Err(DataError::Empty { path, .. }) if path == root.path()));
+        assert!(matches!(read_image_folder(root.path()), Err(DataError::File { path, .. }) if path == root.path()));
         let missing = root.path().join("missing");
         assert!(matches!(read_image_folder(&missing), Err(DataError::Io { path, .. }) if path == missing));
     }

@@ -2,11 +2,14 @@
 
 mod decode;
 mod gray16;
+mod jpeg;
+mod orientation;
 mod size;
 
 pub(crate) use decode::decode_rgba;
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
 
+pub use self::orientation::Orientation;
 pub(crate) use self::{gray16::decode_gray16, size::read_size};
 use crate::{DataError, Result};
 

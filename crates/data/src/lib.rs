@@ -1,20 +1,22 @@
 //! Images, their labels, and the order in which a network sees them.
 //!
-//! - [`ImageDataset`] is a list of images with labels and names: from a folder ([`read_image_folder`]), from IDX files
-//!   ([`idx`], [`read_fashion_mnist`]), from CIFAR's binary files ([`read_cifar10`], [`read_cifar100`]), or from the binary
-//!   itself (`fashion_mnist_subset` and `emoji_expressions`, with the feature `embedded`). [`Image::read`] decodes PNG, JPEG, WebP, BMP and PNM files.
+//! - [`ImageDataset`] is a list of images with names, and with labels or without: from a folder ([`read_image_folder`] for one a
+//!   class, [`read_flat_folder`] for pictures alone), from IDX files ([`idx`], [`read_fashion_mnist`]), from CIFAR's binary files
+//!   ([`read_cifar10`], [`read_cifar100`]), or from the binary itself (`fashion_mnist_subset` and `emoji_expressions`, with the
+//!   feature `embedded`). [`Image::read`] decodes PNG, JPEG, WebP, BMP and PNM files, upright.
+//! - [`DatasetSummary`] says what a dataset holds, and what its reader left out and why. [`OnInvalid`] says whether what is wrong
+//!   is an error or left out.
 //! - Faces with expressions are read in the layouts that their authors publish: [`read_raf_db`]; [`read_fer_plus`] and
 //!   [`read_fer_plus_folders`], with a policy that makes one label of ten votes; [`read_affect_net`]. What a reader drops, it
 //!   counts; what it cannot use, it names by file and line.
-//! - [`DetectionDataset`] is a list of images with objects: [`read_voc`] for the layout of Pascal VOC, in which most sets for
-//!   domain adaptation come, [`read_cityscapes`] for the original with its foggy twins, [`read_coco`].
 //! - [`Pipeline`] turns an [`Image`] of 8-bit pixels into a [`FloatImage`], with torchvision's transforms: those of pixels
 //!   ([`PixelTransform`]), then those of values in [0, 1] ([`FloatTransform`]), then normalisation and erasing.
 //! - [`DetectionDataset`] is a list of images with the objects on them; [`DetectionSource`] gives them through a
 //!   [`DetectionPipeline`], whose transforms take the boxes along. [`draw_boxes`] shows them.
 //! - Detection datasets are read in their layouts: [`read_voc`] for that of Pascal VOC, in which most sets for domain adaptation
-//!   come; [`read_cityscapes`] for the original with its foggy twins; [`read_coco`]. A target domain needs no labels:
-//!   [`read_unlabelled`], [`read_voc_unlabelled`], [`read_cityscapes_unlabelled`].
+//!   come; [`read_voc_flat`] for images and annotations side by side, as LabelImg leaves them; [`read_cityscapes`] for the original
+//!   with its foggy twins; [`read_coco`]. A target domain needs no labels: [`read_unlabelled`], [`read_voc_unlabelled`],
+//!   [`read_cityscapes_unlabelled`], [`read_coco_unlabelled`].
 //! - [`Scenes`] composes images of [`CutOuts`], with exact boxes and masks, in any number; `cut_outs` has some inside the binary,
 //!   with the feature `embedded`.
 //! - [`LabelNoise`] makes labels wrong on purpose; [`NoisyLabels`] remembers which, and can be a file. Lists of others, with
@@ -75,6 +77,7 @@ mod error;
 mod face_box;
 mod fashion_mnist;
 mod fer_plus;
+mod files;
 mod float_image;
 mod folder;
 pub mod idx;
@@ -84,6 +87,7 @@ mod listed;
 mod loader;
 mod noise;
 mod noise_list;
+mod on_invalid;
 mod raf_db;
 mod rerooted;
 mod resample;
@@ -91,6 +95,7 @@ mod rows;
 mod scenes;
 mod source;
 mod split;
+mod summary;
 mod transform;
 mod two_crop;
 
@@ -103,11 +108,12 @@ pub use contact_sheet::ContactSheet;
 pub use dataset::ImageDataset;
 pub use detection::{
     CITYSCAPES_CLASSES, CityscapesConfig, CityscapesGroups, CityscapesImages, CityscapesInstance, CityscapesInstances,
-    CityscapesSplit, CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoImage, CocoInstances, DetectionCounts,
-    Difficult, EmptyImages, FogDensity, ImageCounts, ObjectCounts, OnInvalid, OtherClasses, VOC_CLASSES, VocAnnotation,
-    VocConfig, VocCoordinates, VocListed, VocObject, VocPart, VocPresence, WATERCOLOR_CLASSES,
-    parse_cityscapes_instances, parse_coco, parse_voc_list, parse_voc_xml, read_cityscapes, read_cityscapes_unlabelled,
-    read_coco, read_unlabelled, read_voc, read_voc_unlabelled,
+    CityscapesSplit, CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoId, CocoImage, CocoInstances,
+    DetectionCounts, Difficult, EmptyImages, FogDensity, ImageCounts, ObjectCounts, OtherClasses, SkippedImage,
+    Unannotated, VOC_CLASSES, VocAnnotation, VocConfig, VocCoordinates, VocFlatConfig, VocListed, VocObject, VocPart,
+    VocPresence, VocSizes, WATERCOLOR_CLASSES, WrongImage, parse_cityscapes_instances, parse_coco, parse_voc_list,
+    parse_voc_xml, parse_voc_xml_bytes, read_cityscapes, read_cityscapes_unlabelled, read_coco, read_coco_unlabelled,
+    read_unlabelled, read_unlabelled_as, read_voc, read_voc_flat, read_voc_unlabelled,
 };
 pub use detection::{
     DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSample, DetectionSource, DetectionTransform,
@@ -125,18 +131,21 @@ pub use fer_plus::{
     FER_PLUS_CLASSES, FerPlusConfig, FerPlusCounts, FerPlusLabel, FerPlusSplit, Ties, parse_fer_plus,
     parse_fer_plus_labels, read_fer_plus, read_fer_plus_folders,
 };
+pub use files::image_files;
 pub use float_image::FloatImage;
-pub use folder::read_image_folder;
-pub use image::Image;
+pub use folder::{FolderConfig, has_class_folders, read_flat_folder, read_image_folder, read_image_folder_as};
+pub use image::{Image, Orientation};
 pub use listed::ListedImage;
 pub use loader::{Loader, LoaderConfig};
 pub use noise::{ClassMap, LabelNoise, Made, NoisyLabels};
+pub use on_invalid::OnInvalid;
 pub use raf_db::{RAF_DB_CLASSES, parse_raf_db, read_raf_db};
 pub use scenes::{Background, CutOut, CutOuts, Scene, SceneConfig, Scenes, Weather, read_cut_outs};
 #[cfg(feature = "embedded")]
 pub use scenes::{CUT_OUT_CLASSES, CutOutStyle, cut_outs};
 pub use source::{ImageBatch, ImageSource, MapBatch, Source};
 pub use split::Split;
+pub use summary::{ClassCount, DatasetSummary, LeftOut};
 pub use transform::{
     AspectDraw, CenterCrop, ColorJitter, FloatTransform, GaussianBlur, GaussianNoise, HorizontalFlip, JitterRange,
     Normalize, OneOf, Pipeline, PixelTransform, RandomApply, RandomCrop, RandomErasing, RandomGrayscale,

@@ -298,7 +298,7 @@ impl<S: Source> Sample<S> {
         // A source is only read here; if it panics half way, the caller learns it and decides.
         catch_unwind(AssertUnwindSafe(|| self.source.fetch(self.index, &mut rng)))
             .unwrap_or_else(|panic| Err(DataError::Panicked { message: panic_message(&*panic) }))
-            .map_err(|source| DataError::Sample { index: self.index, source: Box::new(source) })
+            .map_err(|error| self.source.error(self.index, error))
     }
 }
 

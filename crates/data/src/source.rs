@@ -2,7 +2,7 @@
 
 use sconce_core::{Device, Rng, Tensor};
 
-use crate::{FloatImage, ImageDataset, Pipeline, Result};
+use crate::{DataError, FloatImage, ImageDataset, Pipeline, Result};
 
 /// A list of samples, and how some of them become a batch.
 pub trait Source: Send + Sync + 'static {
@@ -30,6 +30,23 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// If they do not fit together.
     fn collate(&self, items: Vec<Self::Item>) -> Result<Self::Batch>;
+
+    /// What errors call the sample at `index`: its file, or its name. By default nothing but the index is known.
+    fn name(&self, index: usize) -> Option<String> {
+        let _ = index;
+        None
+    }
+
+    /// The key of the configuration that says how samples are made, as `data.train`, for errors. By default it is not known.
+    fn key(&self) -> Option<&str> {
+        None
+    }
+
+    /// `error` of the sample at `index`, with what it is called and the key to change.
+    fn error(&self, index: usize, error: DataError) -> DataError {
+        let (name, key) = (self.name(index), self.key().map(str::to_owned));
+        DataError::Sample { index, name, key, source: Box::new(error.under(self.key())) }
+    }
 
     /// The same samples in batches that `f` makes of this source's: what a method trains on, on its device.
     fn map_batch<B, F>(self, f: F) -> MapBatch<Self, F>
@@ -67,6 +84,14 @@ where
     fn collate(&self, items: Vec<Self::Item>) -> Result<B> {
         (self.f)(self.source.collate(items)?)
     }
+
+    fn name(&self, index: usize) -> Option<String> {
+        self.source.name(index)
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.source.key()
+    }
 }
 
 /// The images of a dataset through a pipeline, with their labels.
@@ -74,6 +99,7 @@ where
 pub struct ImageSource {
     dataset: ImageDataset,
     pipeline: Pipeline,
+    key: Option<String>,
 }
 
 /// Images with their labels, and where they stand in their dataset.
@@ -81,7 +107,7 @@ pub struct ImageSource {
 pub struct ImageBatch {
     /// (N, C, H, W), `f32`, on the CPU.
     pub images: Tensor,
-    /// N labels.
+    /// N labels; none of a dataset without labels.
     pub labels: Vec<u32>,
     /// N indices into the dataset.
     pub indices: Vec<usize>,
@@ -94,7 +120,13 @@ impl ImageSource {
     /// [`crate::DataError::Argument`] if a setting of the pipeline makes no sense.
     pub fn new(dataset: ImageDataset, pipeline: Pipeline) -> Result<Self> {
         pipeline.validate()?;
-        Ok(Self { dataset, pipeline })
+        Ok(Self { dataset, pipeline, key: None })
+    }
+
+    /// The same, whose errors name the `key` of the configuration under which the pipeline stands, as `data.train`.
+    #[must_use]
+    pub fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// The dataset.
@@ -117,7 +149,28 @@ impl Source for ImageSource {
 
     fn collate(&self, items: Vec<Self::Item>) -> Result<Self::Batch> {
         let (indices, images): (Vec<usize>, Vec<FloatImage>) = items.into_iter().unzip();
-        let labels = indices.iter().map(|&i| self.dataset.label(i)).collect();
-        Ok(ImageBatch { images: FloatImage::stack(&images, &Device::Cpu)?, labels, indices })
+        let labels = match self.dataset.is_labelled() {
+            true => indices.iter().map(|&i| self.dataset.label(i)).collect(),
+            false => Vec::new(),
+        };
+        Ok(ImageBatch { images: stack(self, &images, &indices)?, labels, indices })
     }
+
+    fn name(&self, index: usize) -> Option<String> {
+        self.dataset.described(index)
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+/// The images at `indices` of `source` as one tensor; the error names the first one that has another shape.
+pub(crate) fn stack<S: Source>(source: &S, images: &[FloatImage], indices: &[usize]) -> Result<Tensor> {
+    let other = images.iter().position(|image| image.shape() != images[0].shape());
+    let named = |error| match other.and_then(|i| indices.get(i)) {
+        Some(&index) => source.error(index, error),
+        None => error,
+    };
+    FloatImage::stack(images, &Device::Cpu).map_err(named)
 }

@@ -5,9 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use sconce_core::{Rng, geometry::Object};
+use sconce_core::{
+    Rng,
+    geometry::{BBox, Object},
+};
 
-use crate::{DataError, Image, Result, content_hash::ContentHash};
+use super::DetectionCounts;
+use crate::{
+    DataError, DatasetSummary, Image, LeftOut, OnInvalid, Orientation, Result, content_hash::ContentHash,
+    summary::count_classes,
+};
 
 /// An image with what is on it, for a [`DetectionDataset`].
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +34,20 @@ pub struct DetectionDataset {
     classes: Arc<[String]>,
     samples: Arc<[DetectionSample]>,
     pixels: Pixels,
+    /// Whether it is known what is on the images.
+    is_labelled: bool,
+    orientation: Orientation,
+    on_invalid: Option<OnInvalid>,
+    /// What was left out when the dataset was read.
+    notes: Arc<Notes>,
+}
+
+/// What a reader has to say of a dataset, beside what is in it.
+#[derive(Clone, Debug, Default)]
+struct Notes {
+    clipped_boxes: usize,
+    left_out: Vec<LeftOut>,
+    objects_left_out: Vec<LeftOut>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +104,41 @@ impl DetectionDataset {
                 }
             }
         }
-        Ok(Self { origin, classes: classes.into(), samples: samples.into(), pixels })
+        Ok(Self {
+            origin,
+            classes: classes.into(),
+            samples: samples.into(),
+            pixels,
+            is_labelled: true,
+            orientation: Orientation::Stored,
+            on_invalid: None,
+            notes: Arc::default(),
+        })
+    }
+
+    /// The same images, where they are files, with another rule for what a camera noted; the sizes of the samples are those of
+    /// images that follow it.
+    #[must_use]
+    pub fn with_orientation(self, orientation: Orientation) -> Self {
+        Self { orientation, ..self }
+    }
+
+    /// The same, whose reader has counted what it kept and what not, and has a setting `on_invalid`.
+    pub(super) fn with_counts(self, counts: &DetectionCounts, on_invalid: OnInvalid) -> Self {
+        let notes = Notes {
+            clipped_boxes: counts.objects.clamped,
+            left_out: counts.images.left_out(),
+            objects_left_out: counts.objects.left_out(),
+        };
+        Self { notes: Arc::new(notes), on_invalid: Some(on_invalid), ..self }
+    }
+
+    /// The same with more images that were left out, for its summary.
+    #[must_use]
+    pub fn with_left_out(mut self, left_out: impl IntoIterator<Item = LeftOut>) -> Self {
+        let more = left_out.into_iter().filter(|left_out| left_out.count > 0);
+        Arc::make_mut(&mut self.notes).left_out.extend(more);
+        self
     }
 
     /// The number of images, at least 1.
@@ -105,12 +160,10 @@ impl DetectionDataset {
             Pixels::Memory(images) => Ok(images[index].clone()),
             Pixels::Files(root) => {
                 let path = root.join(&sample.name);
-                let image = Image::read(&path)?;
-                let (found, expected) = ((image.height(), image.width()), sample.size);
-                if found == expected {
-                    return Ok(image);
-                }
-                Err(DataError::ImageSize { path, found, expected })
+                let image =
+                    Image::read_as(&path, self.orientation).map_err(|error| error.with_hint(self.on_invalid))?;
+                check_size(&path, (image.height(), image.width()), sample.size, self.orientation)?;
+                Ok(image)
             }
         }
     }
@@ -126,6 +179,48 @@ impl DetectionDataset {
     /// What is known of all samples.
     pub fn samples(&self) -> &[DetectionSample] {
         &self.samples
+    }
+
+    /// The boxes of all objects, each with the height and width of its image, in pixels.
+    pub fn boxes(&self) -> impl Iterator<Item = (BBox, (usize, usize))> {
+        self.samples.iter().flat_map(|sample| sample.objects.iter().map(|object| (object.bbox, sample.size)))
+    }
+
+    /// Whether it is known what is on the images; if not, no sample has an object.
+    pub fn is_labelled(&self) -> bool {
+        self.is_labelled
+    }
+
+    /// The file of sample `index`; none for an image in memory, or beyond the end.
+    pub fn path(&self, index: usize) -> Option<PathBuf> {
+        match &self.pixels {
+            Pixels::Memory(_) => None,
+            Pixels::Files(root) => Some(root.join(&self.samples.get(index)?.name)),
+        }
+    }
+
+    /// What errors call sample `index`: its file, or its name.
+    pub(super) fn described(&self, index: usize) -> Option<String> {
+        let name = || self.samples.get(index).map(|sample| sample.name.clone());
+        self.path(index).map(|path| path.display().to_string()).or_else(name)
+    }
+
+    /// What the dataset holds and what was left out when it was read; `name` says what it is for, as `source`. A subset says the
+    /// same of what was left out; of two parts, only what remains ([`DetectionDataset::split_off`]).
+    pub fn summary(&self, name: &str) -> DatasetSummary {
+        let labels = self.samples.iter().flat_map(|sample| sample.objects.iter().map(|object| object.label));
+        let if_labelled = |n: usize| self.is_labelled.then_some(n);
+        DatasetSummary {
+            name: name.to_owned(),
+            origin: self.origin.clone(),
+            images: self.len(),
+            classes: self.is_labelled.then(|| count_classes(&self.classes, labels)),
+            objects: if_labelled(self.boxes().count()),
+            images_without_objects: if_labelled(self.samples.iter().filter(|s| s.objects.is_empty()).count()),
+            clipped_boxes: self.notes.clipped_boxes,
+            left_out: self.notes.left_out.clone(),
+            objects_left_out: self.notes.objects_left_out.clone(),
+        }
     }
 
     /// The names of the classes, in the order of the labels.
@@ -164,6 +259,16 @@ impl DetectionDataset {
     /// # Errors
     /// [`DataError::Argument`] if `fraction` leaves either part empty.
     pub fn split_off(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
+        let (rest, cut) = self.split_indices(fraction, seed)?;
+        let cut = self.subset(&cut)?;
+        Ok((self.subset(&rest)?, Self { notes: Arc::default(), ..cut }))
+    }
+
+    /// The indices of the two parts of [`Self::split_off`], for what else is known of the samples.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn split_indices(&self, fraction: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
         let n_cut = (self.len() as f64 * fraction).round();
         if !(fraction > 0.0 && fraction < 1.0 && n_cut >= 1.0 && n_cut < self.len() as f64) {
             let expected = format!("a fraction that leaves some of the {} images on both sides", self.len());
@@ -176,14 +281,17 @@ impl DetectionDataset {
             part.sort_unstable();
             part
         };
-        Ok((self.subset(&sorted(rest))?, self.subset(&sorted(cut))?))
+        Ok((sorted(rest), sorted(cut)))
     }
 
     /// The same images without what is known to be on them: a target domain whose labels no training may see.
     #[must_use]
     pub fn without_objects(&self) -> Self {
         let bare = |sample: &DetectionSample| DetectionSample { objects: Vec::new(), ..sample.clone() };
-        Self { samples: self.samples.iter().map(bare).collect(), ..self.clone() }
+        // What was left out of the objects is a label too.
+        let notes = Notes { left_out: self.notes.left_out.clone(), ..Notes::default() };
+        let samples = self.samples.iter().map(bare).collect();
+        Self { samples, is_labelled: false, notes: Arc::new(notes), ..self.clone() }
     }
 
     /// The SHA-256 of the content, in hexadecimal: the class names, then each sample's name, size and objects, and the pixels
@@ -201,50 +309,24 @@ impl DetectionDataset {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use sconce_core::geometry::BBox;
-
-    use super::*;
-
-    fn sample(name: &str, objects: Vec<Object>) -> (Image, DetectionSample) {
-        (Image::pattern(8, 6, 3), DetectionSample { name: name.to_owned(), size: (6, 8), objects })
+/// Checks that an image has the annotated size, both as height and width.
+pub(super) fn check_size(
+    path: &Path,
+    found: (usize, usize),
+    expected: (usize, usize),
+    orientation: Orientation,
+) -> Result<()> {
+    if found == expected {
+        return Ok(());
     }
-
-    fn object(x2: f64, label: u32) -> Object {
-        Object::new(BBox::new(1.0, 1.0, x2, 5.0), label)
-    }
-
-    fn dataset(samples: Vec<(Image, DetectionSample)>) -> Result<DetectionDataset> {
-        DetectionDataset::from_images("test", vec!["a".into(), "b".into()], samples)
-    }
-
-    #[test]
-    fn objects_lie_in_their_image_and_have_a_class() {
-        dataset(vec![sample("0", vec![object(8.0, 1)]), sample("1", vec![])]).unwrap();
-        for bad in [object(8.5, 0), object(1.0, 0), object(0.0, 0), object(f64::NAN, 0)] {
-            let error = dataset(vec![sample("0", vec![object(8.0, 1), bad])]).unwrap_err();
-            assert!(matches!(error, DataError::Object { index: 1, .. }), "{error}");
-        }
-        assert!(matches!(dataset(vec![sample("0", vec![object(8.0, 2)])]), Err(DataError::Label { found: 2, .. })));
-        assert!(matches!(dataset(vec![]), Err(DataError::Argument { .. })));
-        let mut wrong = sample("0", vec![]);
-        wrong.1.size = (8, 6);
-        assert!(matches!(dataset(vec![wrong]), Err(DataError::Argument { .. })));
-    }
-
-    #[test]
-    fn parts_keep_their_images_and_a_target_has_no_labels() {
-        let names: Vec<String> = (0..10).map(|i| i.to_string()).collect();
-        let all = dataset(names.iter().map(|n| sample(n, vec![object(8.0, 1)])).collect()).unwrap();
-        let (rest, cut) = all.split_off(0.3, 1).unwrap();
-        let mut together: Vec<&str> = rest.samples().iter().chain(cut.samples()).map(|s| s.name.as_str()).collect();
-        together.sort_unstable();
-        assert_eq!((rest.len(), cut.len(), together), (7, 3, names.iter().map(String::as_str).collect()));
-        assert!(all.split_off(0.01, 1).is_err() && all.split_off(1.0, 1).is_err());
-        let bare = all.without_objects();
-        assert!(bare.samples().iter().all(|s| s.objects.is_empty()) && bare.len() == 10);
-        assert_ne!(bare.content_hash(), all.content_hash());
-        assert_eq!(all.subset(&[3]).unwrap().content_hash(), all.subset(&[3]).unwrap().content_hash());
-    }
+    // A camera that was held upright notes it; the annotation may be of what people saw, or of what is stored.
+    let other = match orientation {
+        Orientation::Stored => Orientation::Upright,
+        Orientation::Upright => Orientation::Stored,
+    };
+    let fits_turned = crate::image::read_size(path, other).is_ok_and(|size| size == expected);
+    Err(DataError::ImageSize { path: path.to_owned(), found, expected, fits_as: fits_turned.then_some(other) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,18 +19,22 @@ pub use cityscapes::{
     CityscapesSplit, FogDensity, parse_cityscapes_instances, read_cityscapes, read_cityscapes_unlabelled,
 };
 pub use coco::{
-    CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoImage, CocoInstances, parse_coco, read_coco,
+    CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoId, CocoImage, CocoInstances, parse_coco, read_coco,
+    read_coco_unlabelled,
 };
 pub use crop::{FixedSizeCrop, RandomIouCrop};
 pub use dataset::{DetectionDataset, DetectionSample};
 pub use mask::ObjectMask;
 pub use pipeline::{DetectionPipeline, DetectorInput};
 pub use resize::{ResizeSides, ScaleJitter};
-pub use rules::{DetectionCounts, Difficult, EmptyImages, ImageCounts, ObjectCounts, OnInvalid, OtherClasses};
+pub use rules::{
+    DetectionCounts, Difficult, EmptyImages, ImageCounts, ObjectCounts, OtherClasses, SkippedImage, WrongImage,
+};
 pub use source::{DetectionBatch, DetectionSource};
 pub use transform::DetectionTransform;
-pub use unlabelled::read_unlabelled;
+pub use unlabelled::{read_unlabelled, read_unlabelled_as};
 pub use voc::{
-    VOC_CLASSES, VocAnnotation, VocConfig, VocCoordinates, VocListed, VocObject, VocPart, VocPresence,
-    WATERCOLOR_CLASSES, parse_voc_list, parse_voc_xml, read_voc, read_voc_unlabelled,
+    Unannotated, VOC_CLASSES, VocAnnotation, VocConfig, VocCoordinates, VocFlatConfig, VocListed, VocObject, VocPart,
+    VocPresence, VocSizes, WATERCOLOR_CLASSES, parse_voc_list, parse_voc_xml, parse_voc_xml_bytes, read_voc,
+    read_voc_flat, read_voc_unlabelled,
 };

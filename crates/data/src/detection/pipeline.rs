@@ -72,17 +72,20 @@ impl DetectionPipeline {
     /// The transformed image with the transformed objects, of which there may be none.
     ///
     /// # Errors
-    /// [`DataError::Argument`] if the image does not fit a transform, or a setting makes no sense.
+    /// [`DataError::Step`] with the place and the name of the transform that the image does not fit, or that has a setting that
+    /// makes no sense.
     pub fn apply(&self, image: Image, objects: &[Object], rng: &mut Rng) -> Result<DetectorInput> {
         let mut annotated = Annotated::new(image, objects.to_vec());
-        for transform in &self.transforms {
-            annotated = transform.apply(annotated, rng)?;
+        for (i, transform) in self.transforms.iter().enumerate() {
+            let step = || format!("transforms[{i}] {}", transform.name());
+            annotated = transform.apply(annotated, rng).map_err(|e| DataError::step(step())(e))?;
         }
         let mut image = FloatImage::from(&annotated.image);
-        for transform in &self.floats {
-            transform.apply(&mut image, rng)?;
+        for (i, transform) in self.floats.iter().enumerate() {
+            let step = || format!("floats[{i}] {}", transform.name());
+            transform.apply(&mut image, rng).map_err(|e| DataError::step(step())(e))?;
         }
-        self.normalize.apply(&mut image)?;
+        self.normalize.apply(&mut image).map_err(DataError::step("normalize".to_owned()))?;
         Ok(DetectorInput { image, objects: annotated.objects, scale: annotated.scale })
     }
 

@@ -1,22 +1,18 @@
 //! What becomes of images and objects that a training run cannot use, or need not see.
 
-use std::{collections::BTreeMap, iter::Sum};
+use std::{collections::BTreeMap, iter::Sum, path::Path};
 
 use sconce_core::geometry::BBox;
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, Result};
+use crate::{DataError, Image, LeftOut, OnInvalid, Orientation, Result, folder::UNDECODABLE, image::read_size};
 
-/// What becomes of an annotation that is wrong: a box outside its image, without an extent or inverted; an unknown class; a
-/// file that is missing, broken, or contradicts another one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnInvalid {
-    /// It is an error that names file and object.
-    #[default]
-    Fail,
-    /// The object is left out, or the image where it is about the image, and counted.
-    Skip,
+/// By how many pixels a box may stick out of its image where a configuration does not say it.
+pub(super) const MAX_OVERHANG: u32 = 1;
+
+/// [`MAX_OVERHANG`], for serde.
+pub(super) fn max_overhang() -> u32 {
+    MAX_OVERHANG
 }
 
 /// Whether a reader looks at what is on the images.
@@ -26,13 +22,11 @@ pub(super) enum Annotations {
     Ignore,
 }
 
-impl OnInvalid {
-    /// Nothing for an image that is wrong, which is counted, or what is wrong with it.
-    pub(super) fn skip_image<T>(self, error: DataError, count: &mut usize) -> Result<Option<T>> {
-        match self {
-            Self::Fail => Err(error),
-            Self::Skip => skip(count),
-        }
+/// The height and width of an image; where images that cannot be decoded are to be skipped, it is decoded to know it.
+pub(super) fn checked_size(path: &Path, orientation: Orientation, on_invalid: OnInvalid) -> Result<(usize, usize)> {
+    match on_invalid {
+        OnInvalid::Fail => read_size(path, orientation),
+        OnInvalid::Skip => Image::read_as(path, orientation).map(|image| (image.height(), image.width())),
     }
 }
 
@@ -101,12 +95,63 @@ pub struct ImageCounts {
     pub missing_image: usize,
     /// Without an annotation file.
     pub missing_annotation: usize,
-    /// With an image whose size cannot be read.
+    /// With an image that cannot be decoded, or whose size cannot be read.
     pub broken_image: usize,
     /// With an annotation that cannot be read.
     pub broken_annotation: usize,
     /// With an image that has another size than its annotation says.
     pub wrong_size: usize,
+    /// Without an annotation file, where images that have none are left out.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unannotated: usize,
+    /// What was wrong with those that [`OnInvalid::Skip`] left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<SkippedImage>,
+}
+
+/// An image that [`OnInvalid::Skip`] left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedImage {
+    /// In which way.
+    pub reason: WrongImage,
+    /// What was found and expected, and in which file.
+    pub error: String,
+}
+
+/// In which way an image is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WrongImage {
+    /// Without an image file.
+    MissingImage,
+    /// Without an annotation file.
+    MissingAnnotation,
+    /// With an image that cannot be decoded.
+    BrokenImage,
+    /// With an annotation that cannot be read.
+    BrokenAnnotation,
+    /// With an image that has another size than its annotation says.
+    WrongSize,
+}
+
+impl WrongImage {
+    const ALL: [Self; 5] =
+        [Self::MissingImage, Self::MissingAnnotation, Self::BrokenImage, Self::BrokenAnnotation, Self::WrongSize];
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::MissingImage => "without an image file",
+            Self::MissingAnnotation => "missing annotation",
+            Self::BrokenImage => UNDECODABLE,
+            Self::BrokenAnnotation => "with a broken annotation",
+            Self::WrongSize => "of another size than annotated",
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// The objects of a [`DetectionCounts`]; `listed` is the sum of the others but for `clamped`.
@@ -116,8 +161,8 @@ pub struct ObjectCounts {
     pub listed: usize,
     /// Objects of the dataset.
     pub kept: usize,
-    /// Those kept whose box stuck out of the image by at most a pixel, and was clipped: from 0 in a file that counts from 1,
-    /// for example.
+    /// Those kept whose box stuck out of the image by no more than `max_overhang`, and was clipped: from 0 in a file that counts
+    /// from 1, for example.
     pub clamped: usize,
     /// Of other classes, by their names.
     pub other_classes: BTreeMap<String, usize>,
@@ -127,16 +172,19 @@ pub struct ObjectCounts {
     pub difficult: usize,
     /// Groups that are not told apart, where they are left out.
     pub crowds: usize,
-    /// With a box that sticks out of the image by more than a pixel.
+    /// With a box that sticks out of the image by more than `max_overhang`.
     pub outside: usize,
     /// With a box of zero size, or an inverted one.
     pub without_extent: usize,
+    /// With a record that cannot be read.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub broken: usize,
 }
 
 impl Sum for DetectionCounts {
     fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
         counts.fold(Self::default(), |mut total, counts| {
-            total.images.add(&counts.images);
+            total.images.add(counts.images);
             total.objects.add(counts.objects);
             total
         })
@@ -144,7 +192,51 @@ impl Sum for DetectionCounts {
 }
 
 impl ImageCounts {
-    fn add(&mut self, other: &Self) {
+    /// Nothing for an image that is wrong, which is counted, or what is wrong with it.
+    pub(super) fn skip<T>(&mut self, wrong: WrongImage, error: DataError, on_invalid: OnInvalid) -> Result<Option<T>> {
+        match on_invalid {
+            OnInvalid::Fail => Err(error.with_hint(Some(on_invalid))),
+            OnInvalid::Skip => {
+                self.note(wrong, error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Counts an image that is left out.
+    pub(super) fn note(&mut self, wrong: WrongImage, error: String) {
+        *self.count(wrong) += 1;
+        self.skipped.push(SkippedImage { reason: wrong, error });
+    }
+
+    fn count(&mut self, wrong: WrongImage) -> &mut usize {
+        match wrong {
+            WrongImage::MissingImage => &mut self.missing_image,
+            WrongImage::MissingAnnotation => &mut self.missing_annotation,
+            WrongImage::BrokenImage => &mut self.broken_image,
+            WrongImage::BrokenAnnotation => &mut self.broken_annotation,
+            WrongImage::WrongSize => &mut self.wrong_size,
+        }
+    }
+
+    /// What was left out, for a summary.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        let mut left_out = vec![
+            LeftOut::new("without the class of the list", self.absent),
+            LeftOut::new("of another domain", self.other_domain),
+            LeftOut::new("without objects", self.empty),
+            LeftOut::new("without an annotation file", self.unannotated),
+        ];
+        for wrong in WrongImage::ALL {
+            let details = self.skipped.iter().filter(|skipped| skipped.reason == wrong);
+            let details: Vec<String> = details.map(|skipped| skipped.error.clone()).collect();
+            left_out.push(LeftOut { details, ..LeftOut::new(wrong.text(), self.clone().count(wrong).to_owned()) });
+        }
+        left_out.retain(|left_out| left_out.count > 0);
+        left_out
+    }
+
+    fn add(&mut self, other: Self) {
         self.listed += other.listed;
         self.kept += other.kept;
         self.absent += other.absent;
@@ -155,6 +247,8 @@ impl ImageCounts {
         self.broken_image += other.broken_image;
         self.broken_annotation += other.broken_annotation;
         self.wrong_size += other.wrong_size;
+        self.unannotated += other.unannotated;
+        self.skipped.extend(other.skipped);
     }
 }
 
@@ -171,10 +265,30 @@ impl ObjectCounts {
         self.crowds += other.crowds;
         self.outside += other.outside;
         self.without_extent += other.without_extent;
+        self.broken += other.broken;
     }
 
-    /// `bbox` as it lies in an image of `size` (height, width): clipped where it sticks out by a pixel or less. None if it is to
-    /// be skipped, which is counted.
+    /// What was left out, for a summary.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        let other_classes = LeftOut {
+            details: self.other_classes.iter().map(|(name, n)| format!("{name} {n}")).collect(),
+            ..LeftOut::new("of other classes", self.other_classes.values().sum())
+        };
+        let mut left_out = vec![
+            other_classes,
+            LeftOut::new("of images that are not there", self.unknown_image),
+            LeftOut::new("hard to recognise", self.difficult),
+            LeftOut::new("of groups that are not told apart", self.crowds),
+            LeftOut::new("outside of their image", self.outside),
+            LeftOut::new("without an extent", self.without_extent),
+            LeftOut::new("with a record that cannot be read", self.broken),
+        ];
+        left_out.retain(|left_out| left_out.count > 0);
+        left_out
+    }
+
+    /// `bbox` as it lies in an image of `size` (height, width): clipped where it sticks out by `max_overhang` pixels or less. None
+    /// if it is to be skipped, which is counted.
     ///
     /// # Errors
     /// What `fail` makes of what was found and expected, for a box that is wrong.
@@ -182,7 +296,7 @@ impl ObjectCounts {
         &mut self,
         bbox: BBox,
         size: (usize, usize),
-        on_invalid: OnInvalid,
+        (max_overhang, on_invalid): (u32, OnInvalid),
         fail: impl FnOnce(String, String) -> DataError,
     ) -> Result<Option<BBox>> {
         let (height, width) = (size.0 as f64, size.1 as f64);
@@ -190,8 +304,10 @@ impl ObjectCounts {
         let clipped = bbox.clipped(width, height);
         let (count, expected) = if !bbox.has_extent() {
             (&mut self.without_extent, "x1 < x2 and y1 < y2".to_owned())
-        } else if overhang > 1.0 || !clipped.has_extent() {
-            (&mut self.outside, format!("a box inside {width}×{height} pixels"))
+        } else if overhang > f64::from(max_overhang) || !clipped.has_extent() {
+            let expected =
+                format!("a box inside {width}×{height} pixels, or beyond by a max_overhang of {max_overhang}");
+            (&mut self.outside, expected)
         } else {
             self.clamped += usize::from(overhang > 0.0);
             return Ok(Some(clipped));
@@ -211,19 +327,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_box_may_stick_out_by_a_pixel() {
+    fn a_box_may_stick_out_by_as_much_as_is_said() {
         let mut counts = ObjectCounts::default();
-        let mut fit = |x1: f64, y1: f64, x2: f64, y2: f64| {
+        let mut fit = |[x1, y1, x2, y2]: [f64; 4], max_overhang| {
             let fail = |found, expected| DataError::argument("box", found, expected);
-            counts.fit(BBox::new(x1, y1, x2, y2), (6, 8), OnInvalid::Skip, fail).unwrap().map(BBox::xyxy)
+            let rule = (max_overhang, OnInvalid::Skip);
+            counts.fit(BBox::new(x1, y1, x2, y2), (6, 8), rule, fail).unwrap().map(BBox::xyxy)
         };
-        assert_eq!(fit(0.0, 0.0, 8.0, 6.0), Some([0.0, 0.0, 8.0, 6.0]));
-        assert_eq!(fit(-1.0, 0.0, 8.0, 6.5), Some([0.0, 0.0, 8.0, 6.0]));
-        assert_eq!(fit(-1.5, 0.0, 8.0, 6.0), None);
-        assert_eq!(fit(8.0, 0.0, 9.0, 6.0), None);
-        assert_eq!(fit(3.0, 0.0, 3.0, 6.0), None);
-        assert_eq!(fit(3.0, 5.0, 4.0, 4.0), None);
-        assert_eq!(fit(f64::NAN, 0.0, 4.0, 4.0), None);
-        assert_eq!((counts.clamped, counts.outside, counts.without_extent), (1, 2, 3));
+        let all = Some([0.0, 0.0, 8.0, 6.0]);
+        assert_eq!(fit([0.0, 0.0, 8.0, 6.0], 0), all);
+        assert_eq!(fit([-1.0, 0.0, 8.0, 6.5], 1), all);
+        assert_eq!(fit([-1.5, 0.0, 8.0, 6.0], 1), None);
+        assert_eq!(fit([-1.5, 0.0, 8.0, 6.0], 2), all);
+        assert_eq!(fit([0.0, 0.0, 8.0, 9.0], 3), all);
+        assert_eq!(fit([0.0, 0.0, 8.0, 9.1], 3), None);
+        assert_eq!(fit([0.0, 0.0, 8.1, 6.0], 0), None);
+        assert_eq!(fit([-1e9, 0.0, 1e9, 6.0], u32::MAX), all);
+        // What lies beside its image is no object of it, however large the rule.
+        assert_eq!(fit([8.0, 0.0, 9.0, 6.0], 3), None);
+        assert_eq!(fit([3.0, 0.0, 3.0, 6.0], 3), None);
+        assert_eq!(fit([3.0, 5.0, 4.0, 4.0], 3), None);
+        assert_eq!(fit([f64::NAN, 0.0, 4.0, 4.0], 3), None);
+        assert_eq!((counts.clamped, counts.outside, counts.without_extent), (4, 4, 3));
     }
 }

@@ -3,13 +3,14 @@
 use sconce_core::{Device, Rng, Tensor, geometry::Object};
 
 use super::{DetectionDataset, DetectionPipeline, DetectorInput};
-use crate::{FloatImage, Result, Source};
+use crate::{DataError, FloatImage, Result, Source};
 
 /// The images of a dataset through a pipeline, with their objects.
 #[derive(Clone, Debug)]
 pub struct DetectionSource {
     dataset: DetectionDataset,
     pipeline: DetectionPipeline,
+    key: Option<String>,
 }
 
 /// Images of different sizes in one tensor, their objects, and where they stand in their dataset.
@@ -35,7 +36,13 @@ impl DetectionSource {
     /// [`crate::DataError::Argument`] if a setting of the pipeline makes no sense.
     pub fn new(dataset: DetectionDataset, pipeline: DetectionPipeline) -> Result<Self> {
         pipeline.validate()?;
-        Ok(Self { dataset, pipeline })
+        Ok(Self { dataset, pipeline, key: None })
+    }
+
+    /// The same, whose errors name the `key` of the configuration under which the pipeline stands, as `data.train`.
+    #[must_use]
+    pub fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
     }
 
     /// The dataset.
@@ -62,7 +69,32 @@ impl Source for DetectionSource {
         let scales = samples.iter().map(|sample| sample.scale).collect();
         let (images, objects): (Vec<_>, Vec<_>) = samples.into_iter().map(|s| (s.image, s.objects)).unzip();
         let sizes = images.iter().map(FloatImage::shape).map(|[_, height, width]| (height, width)).collect();
-        let images = FloatImage::stack_padded(&images, self.pipeline.size_divisible, &Device::Cpu)?;
+        let images = self.stack(&images, &indices)?;
         Ok(DetectionBatch { images, sizes, scales, objects, indices })
+    }
+
+    fn name(&self, index: usize) -> Option<String> {
+        self.dataset.described(index)
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+}
+
+impl DetectionSource {
+    /// The images at `indices` as one tensor; the error names the first one that has other channels, or the largest one of a batch
+    /// that is too large.
+    fn stack(&self, images: &[FloatImage], indices: &[usize]) -> Result<Tensor> {
+        let named = |error: DataError| {
+            let channels = |image: &FloatImage| image.shape()[0];
+            let other = images.iter().position(|image| channels(image) != channels(&images[0]));
+            let largest = || (0..images.len()).max_by_key(|&i| images[i].data().len());
+            match other.or_else(largest).and_then(|i| indices.get(i)) {
+                Some(&index) => self.error(index, error),
+                None => error,
+            }
+        };
+        FloatImage::stack_padded(images, self.pipeline.size_divisible, &Device::Cpu).map_err(named)
     }
 }

@@ -49,6 +49,21 @@ impl DetectionTransform {
         }
     }
 
+    /// What a configuration calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Gray => "gray",
+            Self::GaussianNoise(_) => "gaussian-noise",
+            Self::HorizontalFlip(_) => "horizontal-flip",
+            Self::Resize(_) => "resize",
+            Self::ResizeSides(_) => "resize-sides",
+            Self::ScaleJitter(_) => "scale-jitter",
+            Self::RandomIouCrop(_) => "random-iou-crop",
+            Self::FixedSizeCrop(_) => "fixed-size-crop",
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

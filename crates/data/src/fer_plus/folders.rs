@@ -42,7 +42,8 @@ pub fn read_fer_plus_folders(
     let samples = not_empty(samples, &list, "samples that have a label")?;
     check_files(&samples, &folder, &list)?;
     let samples = samples.into_iter().map(|sample| (sample.name, sample.label)).collect();
-    Ok((ImageDataset::from_files(&folder, classes(), samples)?, counts))
+    let dataset = ImageDataset::from_files(&folder, classes(), samples)?;
+    Ok((dataset.with_left_out(counts.left_out()), counts))
 }
 
 /// The samples of a `label.csv` that have a label; `origin` names it in errors.

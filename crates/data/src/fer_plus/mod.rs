@@ -11,6 +11,8 @@ pub use pair::{parse_fer_plus, read_fer_plus};
 
 use votes::Verdict;
 
+use crate::LeftOut;
+
 /// The class names, in the order of the columns of votes.
 pub const FER_PLUS_CLASSES: [&str; 8] =
     ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"];
@@ -113,6 +115,18 @@ impl FerPlusSplit {
 }
 
 impl FerPlusCounts {
+    /// What was dropped, for a summary.
+    fn left_out(&self) -> [LeftOut; 6] {
+        [
+            LeftOut::new("without a name", self.unnamed),
+            LeftOut::new("of unknown expression", self.unknown),
+            LeftOut::new("without a face", self.not_a_face),
+            LeftOut::new("without a vote that counts", self.no_votes),
+            LeftOut::new("without a majority", self.no_majority),
+            LeftOut::new("with several winners", self.tied),
+        ]
+    }
+
     /// Counts a sample with a name; its label, if it is kept.
     fn count(&mut self, verdict: Verdict) -> Option<u32> {
         let reason = match verdict {

@@ -89,7 +89,8 @@ pub fn parse_fer_plus(
         }
     }
     let images = not_empty(images, votes_path, "samples of the split that have a label")?;
-    Ok((ImageDataset::from_named_images(split.usage(), classes(), images, labels)?, counts))
+    let dataset = ImageDataset::from_named_images(split.usage(), classes(), images, labels)?;
+    Ok((dataset.with_left_out(counts.left_out()), counts))
 }
 
 /// Two tables that are read side by side.

@@ -1,29 +1,68 @@
 //! Image files' bytes to pixels.
 
-use std::{io::Cursor, path::Path};
+use std::{
+    io::{BufRead, Cursor, Seek},
+    path::Path,
+};
 
-use image::{DynamicImage, ImageFormat, ImageReader, RgbaImage};
+use image::{
+    DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, ImageResult, Limits, RgbaImage,
+    metadata::Orientation as Noted,
+};
 
-use super::Image;
+use super::{Image, Orientation, jpeg};
 use crate::{DataError, Result};
 
-/// The first byte of every marker in a JPEG file.
-const MARKER: u8 = 0xFF;
-
 impl Image {
-    /// Decodes the bytes of a PNG, JPEG, WebP, BMP or PNM (P1 to P6) file; `origin` names them in errors.
+    /// Decodes the bytes of a PNG, JPEG, WebP, BMP or PNM (P1 to P6) file, upright; `origin` names them in errors.
     ///
     /// The format is told from the bytes. Palettes are resolved, 16 bits are rounded to 8, other maxima of a PNM file are scaled
     /// to 255, and an alpha channel is dropped without compositing, as PIL's `convert("RGB")` does. Of an animation it is the
     /// first frame. A JPEG file in four colours becomes RGB as in PIL, from the inverted values that Adobe writes. The orientation
-    /// that a camera noted is not applied, as in torchvision.
+    /// that a camera noted is applied; [`Image::decode_stored`] does without.
     ///
     /// Pixels are PIL's; a JPEG file's differ by a few grey levels where luma and chroma become colours.
     ///
     /// # Errors
     /// [`DataError::Decode`] for anything else, and for a file that was cut off.
     pub fn decode(bytes: &[u8], origin: &Path) -> Result<Self> {
-        let decoded = decoded(bytes, origin)?;
+        Self::decode_as(bytes, origin, Orientation::Upright)
+    }
+
+    /// [`Image::decode`] with the pixels as they are stored, whatever orientation a camera noted: what torchvision decodes.
+    ///
+    /// # Errors
+    /// As [`Image::decode`].
+    pub fn decode_stored(bytes: &[u8], origin: &Path) -> Result<Self> {
+        Self::decode_as(bytes, origin, Orientation::Stored)
+    }
+
+    /// Reads an image file, upright; see [`Image::decode`].
+    ///
+    /// # Errors
+    /// [`DataError::Io`] or [`DataError::Decode`].
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::read_as(path, Orientation::Upright)
+    }
+
+    /// Reads an image file as its pixels are stored; see [`Image::decode_stored`].
+    ///
+    /// # Errors
+    /// As [`Image::read`].
+    pub fn read_stored(path: &Path) -> Result<Self> {
+        Self::read_as(path, Orientation::Stored)
+    }
+
+    /// Reads an image file; see [`Image::decode`].
+    ///
+    /// # Errors
+    /// As [`Image::read`].
+    pub fn read_as(path: &Path, orientation: Orientation) -> Result<Self> {
+        Self::decode_as(&std::fs::read(path).map_err(DataError::io(path))?, path, orientation)
+    }
+
+    fn decode_as(bytes: &[u8], origin: &Path, orientation: Orientation) -> Result<Self> {
+        let decoded = decoded(bytes, origin, orientation)?;
         let (width, height) = (decoded.width() as usize, decoded.height() as usize);
         if decoded.color().has_color() {
             Self::new(width, height, 3, decoded.into_rgb8().into_raw())
@@ -31,28 +70,21 @@ impl Image {
             Self::new(width, height, 1, decoded.into_luma8().into_raw())
         }
     }
-
-    /// Reads an image file; see [`Image::decode`].
-    ///
-    /// # Errors
-    /// [`DataError::Io`] or [`DataError::Decode`].
-    pub fn read(path: &Path) -> Result<Self> {
-        Self::decode(&std::fs::read(path).map_err(DataError::io(path))?, path)
-    }
 }
 
-/// A file's pixels with how opaque they are; see [`Image::decode`] for what is a file.
+/// A file's pixels, upright, with how opaque they are; see [`Image::decode`] for what is a file.
 pub(crate) fn decode_rgba(bytes: &[u8], origin: &Path) -> Result<RgbaImage> {
-    Ok(decoded(bytes, origin)?.into_rgba8())
+    Ok(decoded(bytes, origin, Orientation::Upright)?.into_rgba8())
 }
 
-/// What the library makes of a file that is whole.
-fn decoded(bytes: &[u8], origin: &Path) -> Result<DynamicImage> {
+/// What the libraries make of a file that is whole.
+fn decoded(bytes: &[u8], origin: &Path, orientation: Orientation) -> Result<DynamicImage> {
     let fail = |e: &dyn std::fmt::Display| DataError::decode(origin, e);
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| fail(&e))?;
     // Some decoders fill what is missing, and some do not look at the end: that would train on half an image.
     let whole = match (reader.format(), bytes.get(1)) {
-        (Some(ImageFormat::Jpeg), _) => jpeg_end(bytes).is_some(),
+        // Its scans are read up to the end marker.
+        (Some(ImageFormat::Jpeg), _) => true,
         (Some(ImageFormat::Png), _) => png_end(bytes).is_some(),
         (Some(ImageFormat::WebP), _) => webp_end(bytes).is_some(),
         (Some(ImageFormat::Bmp), _) => bmp_runs_end(bytes).is_some(),
@@ -64,26 +96,28 @@ fn decoded(bytes: &[u8], origin: &Path) -> Result<DynamicImage> {
     if !whole {
         return Err(fail(&format!("the file is cut off after {} bytes", bytes.len())));
     }
-    reader.decode().map_err(|e| fail(&e))
+    let (mut image, noted) = match reader.format() {
+        Some(ImageFormat::Jpeg) => jpeg::decode(bytes).map_err(|e| fail(&e))?,
+        _ => decode_other(reader).map_err(|e| fail(&e))?,
+    };
+    if orientation == Orientation::Upright {
+        image.apply_orientation(noted);
+    }
+    Ok(image)
 }
 
-/// Where the image ends in a JPEG file: after its end-of-image marker. None if there is none.
-///
-/// Walks the segments, because a thumbnail inside one has an end of its own.
-fn jpeg_end(bytes: &[u8]) -> Option<usize> {
-    let mut at = 2; // after start of image
-    loop {
-        // Between segments lie entropy-coded data, in which a marker's first byte is followed by 0 or a restart number.
-        while bytes.get(at) != Some(&MARKER) || matches!(*bytes.get(at + 1)?, 0x00 | 0x01 | MARKER | 0xD0..=0xD8) {
-            at += 1;
-            bytes.get(at)?;
-        }
-        if bytes[at + 1] == 0xD9 {
-            return Some(at + 2);
-        }
-        let length = u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]);
-        at += 2 + usize::from(length);
-    }
+/// The pixels of a file of another format than JPEG, and how they have to be turned to be upright.
+fn decode_other(reader: ImageReader<impl BufRead + Seek>) -> ImageResult<(DynamicImage, Noted)> {
+    let mut decoder = reader.into_decoder()?;
+    // A size that a file claims is not believed.
+    Limits::default().reserve(decoder.total_bytes())?;
+    let noted = noted(&mut decoder);
+    Ok((DynamicImage::from_decoder(decoder)?, noted))
+}
+
+/// The orientation that a file notes; one that cannot be read is none.
+pub(super) fn noted(decoder: &mut impl image::ImageDecoder) -> Noted {
+    decoder.orientation().unwrap_or(Noted::NoTransforms)
 }
 
 /// Where the image ends in a PNG file: after its `IEND` chunk. None if there is none.

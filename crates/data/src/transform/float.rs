@@ -34,6 +34,16 @@ impl FloatTransform {
         }
     }
 
+    /// What a configuration calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ColorJitter(_) => "color-jitter",
+            Self::RandomGrayscale(_) => "random-grayscale",
+            Self::GaussianBlur(_) => "gaussian-blur",
+            Self::RandomApply(_) => "random-apply",
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

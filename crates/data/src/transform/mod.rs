@@ -99,6 +99,24 @@ impl PixelTransform {
         }
     }
 
+    /// What a configuration calls it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Gray => "gray",
+            Self::Resize(_) => "resize",
+            Self::ResizeShorterSide(_) => "resize-shorter-side",
+            Self::CenterCrop(_) => "center-crop",
+            Self::RandomCrop(_) => "random-crop",
+            Self::RandomResizedCrop(_) => "random-resized-crop",
+            Self::HorizontalFlip(_) => "horizontal-flip",
+            Self::VerticalFlip(_) => "vertical-flip",
+            Self::GaussianNoise(_) => "gaussian-noise",
+            Self::OneOf(_) => "one-of",
+            Self::RandomApply(_) => "random-apply",
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use sconce_core::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::{FloatTransform, Normalize, PixelTransform, RandomErasing};
-use crate::{FloatImage, Image, Result};
+use crate::{DataError, FloatImage, Image, Result};
 
 /// Pixel transforms in order, to [0, 1], transforms of these values in order, normalisation, erasing.
 ///
@@ -57,16 +57,19 @@ impl Pipeline {
     /// The transformed image.
     ///
     /// # Errors
-    /// [`DataError::Argument`](crate::DataError::Argument) if the image does not fit a transform, or a setting makes no sense.
+    /// [`DataError::Step`] with the place and the name of the transform that the image does not fit, or that has a setting that
+    /// makes no sense.
     pub fn apply(&self, mut image: Image, rng: &mut Rng) -> Result<FloatImage> {
-        for transform in &self.pixels {
-            image = transform.apply(image, rng)?;
+        for (i, transform) in self.pixels.iter().enumerate() {
+            let step = || format!("pixels[{i}] {}", transform.name());
+            image = transform.apply(image, rng).map_err(|e| DataError::step(step())(e))?;
         }
         let mut float = FloatImage::from(&image);
-        for transform in &self.floats {
-            transform.apply(&mut float, rng)?;
+        for (i, transform) in self.floats.iter().enumerate() {
+            let step = || format!("floats[{i}] {}", transform.name());
+            transform.apply(&mut float, rng).map_err(|e| DataError::step(step())(e))?;
         }
-        self.normalize.apply(&mut float)?;
+        self.normalize.apply(&mut float).map_err(DataError::step("normalize".to_owned()))?;
         if let Some(erasing) = &self.erasing {
             erasing.apply(&mut float, rng);
         }
@@ -89,8 +92,8 @@ impl Pipeline {
 mod tests {
     use super::*;
     use crate::{
-        CenterCrop, ColorJitter, DataError, GaussianBlur, GaussianNoise, HorizontalFlip, JitterRange, OneOf,
-        RandomApply, RandomCrop, RandomGrayscale, RandomResizedCrop, Resize, ResizeShorterSide, VerticalFlip,
+        CenterCrop, ColorJitter, GaussianBlur, GaussianNoise, HorizontalFlip, JitterRange, OneOf, RandomApply,
+        RandomCrop, RandomGrayscale, RandomResizedCrop, Resize, ResizeShorterSide, VerticalFlip,
         transform::choice::tests::flip_or_noise,
     };
 

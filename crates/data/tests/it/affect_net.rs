@@ -63,6 +63,8 @@ fn contempt_is_a_class_or_is_dropped() {
     assert_eq!((dataset.labels(), dataset.classes().len()), (&[1, 0][..], 7));
     assert_eq!(dataset.classes()[6], "Anger");
     assert_eq!((counts.kept, counts.contempt), (2, 1));
+    let summary = dataset.summary("train").to_string();
+    assert!(summary.contains(" left out (1 of contempt"), "{summary}");
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use sconce_data::{
-    AffectNetClasses, AffectNetConfig, AffectNetCrop, FerPlusConfig, FerPlusLabel, FerPlusSplit, ImageDataset,
+    AffectNetClasses, AffectNetConfig, AffectNetCrop, FerPlusConfig, FerPlusLabel, FerPlusSplit, Image, ImageDataset,
     NoisyLabels, Split, Ties, idx, parse_affect_net, parse_cifar10, parse_cifar100, parse_cityscapes_instances,
     parse_coco, parse_fer_plus, parse_fer_plus_labels, parse_raf_db, parse_voc_list, parse_voc_xml,
+    parse_voc_xml_bytes,
 };
 
 /// Bytes that begin as real files do more often than by chance.
@@ -37,6 +38,15 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         b"<object><bndbox><xmin>1e999</xmin>",
         b"<size><width>4</width><height>3</height></size>",
         b"<!-- ",
+        b"<?xml version='1.0' encoding='latin1'?>",
+        b"<?xml encoding=\"utf-16\"?>",
+        b"<\0a\0>\0",
+        b"\xFE\xFF\0<\0a\0>",
+        b"\xFF\xD8\xFF\xC0\0\x11\x08\0\x08\0\x08\x03\x01\x22\0\x02\x11\0\x03\x11\0",
+        b"\xFF\xDA\0\x08\x01\x01\0\0\x3F\0",
+        b"\xFF\xD9",
+        b"NaN",
+        b"{\"images\":[{\"id\":\"a\",\"file_name\":\"a\\\\b\"},{}],\"annotations\":[1],\"categories\":[{\"id\":1.0}]}",
         b"<![CDATA[",
         b"&#x110000;",
         b"&amp;",
@@ -80,6 +90,10 @@ proptest! {
             let _ = parse_affect_net(&bytes[..], path, &config);
         }
         let _ = parse_voc_xml(&text, path);
+        let _ = parse_voc_xml_bytes(&bytes, path);
+        for image in [Image::decode(&bytes, path), Image::decode_stored(&bytes, path)] {
+            assert!(!matches!(image, Ok(image) if image.data().is_empty()));
+        }
         let _ = parse_voc_list(&text, path);
         let _ = parse_coco(&bytes, path);
         let _ = parse_cityscapes_instances(&bytes, path);

@@ -10,11 +10,14 @@ mod detection;
 #[cfg(feature = "embedded")]
 mod emoji;
 mod fer_plus;
+mod folders;
 mod image_net;
 mod images;
+mod jpegs;
 mod loader;
 mod raf_db;
 mod scenes;
 mod source;
 mod two_crop;
 mod voc;
+mod voc_flat;

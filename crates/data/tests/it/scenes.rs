@@ -176,3 +176,40 @@ fn a_configuration_is_read_as_it_is_written() {
     assert_eq!(toml::from_str::<SceneConfig>(text).unwrap(), fog());
     assert!(toml::from_str::<SceneConfig>("wether = { name = \"fog\" }").is_err());
 }
+
+#[cfg(feature = "embedded")]
+#[test]
+fn training_and_test_scenes_share_no_drawing_and_no_picture() {
+    use sconce_data::{CutOutStyle, Split};
+    for style in CutOutStyle::ALL {
+        let parts = [Split::Train, Split::Test].map(|split| sconce_data::cut_outs(style, split).unwrap());
+        let [train, test] = &parts;
+        for item in test.items() {
+            let is_same = |other: &&CutOut| other.subject() == item.subject() || other.pixels() == item.pixels();
+            assert!(!train.items().iter().any(|other| is_same(&other)), "{}", item.name());
+        }
+        // From one seed too, whose scenes have the same layout.
+        let sets = parts.map(|cut_outs| Scenes::new(SceneConfig::default(), cut_outs, 7).unwrap().dataset(12).unwrap());
+        assert_ne!(sets[0].content_hash(), sets[1].content_hash());
+        for (i, j) in (0..12).flat_map(|i| (0..12).map(move |j| (i, j))) {
+            assert_ne!(sets[0].image(i).unwrap(), sets[1].image(j).unwrap(), "{i} and {j}");
+        }
+    }
+}
+
+#[test]
+fn sets_of_other_seeds_share_no_scene_and_no_layout() {
+    for config in [SceneConfig::default(), fog()] {
+        let sets: Vec<_> = (0..4).map(|seed| scenes(config.clone(), seed).dataset(6).unwrap()).collect();
+        let all: Vec<_> = sets.iter().flat_map(|set| (0..6).map(|i| (set.image(i).unwrap(), set.sample(i)))).collect();
+        for (i, (image, sample)) in all.iter().enumerate() {
+            for (other, of_other) in &all[..i] {
+                assert!(image != other && sample.objects != of_other.objects, "{}", sample.name);
+            }
+        }
+        // In other weather, one seed gives the layouts that another one does not.
+        let clear: Vec<_> = (0..2).map(|seed| scenes(SceneConfig::default(), seed).dataset(6).unwrap()).collect();
+        assert_eq!(clear[1].sample(3).objects, sets[1].sample(3).objects);
+        assert_ne!(clear[0].sample(3).objects, sets[1].sample(3).objects);
+    }
+}

@@ -4,8 +4,8 @@ use std::{error::Error as _, fs, path::Path};
 
 use sconce_core::Batches as _;
 use sconce_data::{
-    DataError, HorizontalFlip, Image, ImageSource, Loader, LoaderConfig, Normalize, Pipeline, PixelTransform, Resize,
-    read_image_folder,
+    DataError, DetectionPipeline, DetectionSource, HorizontalFlip, Image, ImageSource, Loader, LoaderConfig, Normalize,
+    Pipeline, PixelTransform, RandomCrop, Resize, Source as _, TwoCropSource, read_image_folder, read_unlabelled,
 };
 
 /// Two classes of three grey images each, all pixels of the value 10 · class + number.
@@ -59,14 +59,88 @@ fn a_truncated_image_fails_its_batch_and_is_named() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
     let error = loader(root.path(), vec![resize()]).next_batch().unwrap_err();
-    assert_eq!(error.to_string(), "sample 4");
-    assert!(error.source().unwrap().to_string().contains("dog/1.png: cannot decode the image: the file is cut off"));
+    assert_eq!(error.to_string(), format!("sample 4 ({})", path.display()));
+    let cause = error.source().unwrap().to_string();
+    assert!(cause.contains("dog/1.png: cannot decode the image: the file is cut off after "), "{cause}");
+    assert!(cause.ends_with(" bytes; on_invalid = \"skip\" leaves such files out"), "{cause}");
+}
+
+/// What an error says, with its causes.
+fn chain(error: &DataError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 #[test]
-fn images_that_do_not_fit_into_one_batch_are_an_error() {
-    let error = loader(tree().path(), vec![]).next_batch().unwrap_err();
-    assert!(matches!(error, DataError::Argument { what: "shape of an image", .. }), "{error}");
+fn images_that_do_not_fit_into_one_batch_are_an_error_that_names_one() {
+    let root = tree();
+    let source = ImageSource::new(read_image_folder(root.path()).unwrap(), pipeline(vec![])).unwrap();
+    let config = LoaderConfig { batch_size: 6, shuffle: false, ..LoaderConfig::default() };
+    let error = Loader::new(source.with_key("data.train"), config).unwrap().next_batch().unwrap_err();
+    let file = root.path().join("cat/1.png");
+    let expected = format!(
+        "data.train: sample 1 ({}): shape of an image is [1, 4, 5], expected [1, 4, 4] as the first of the batch; resize or crop \
+         them",
+        file.display()
+    );
+    assert_eq!(chain(&error), expected);
+}
+
+#[test]
+fn a_step_that_an_image_does_not_fit_is_named_with_file_and_key() {
+    let root = tree();
+    let crop = PixelTransform::RandomCrop(RandomCrop { width: 5, height: 4, padding: 0 });
+    let pixels = vec![PixelTransform::HorizontalFlip(HorizontalFlip { p: 0.0 }), crop];
+    let dataset = read_image_folder(root.path()).unwrap();
+    let config = LoaderConfig { batch_size: 2, shuffle: false, ..LoaderConfig::default() };
+    let (file, step) =
+        (root.path().join("cat/0.png"), "random crop: image is 4×4 with 0 of padding, expected at least 5×4");
+    let images = ImageSource::new(dataset.clone(), pipeline(pixels.clone())).unwrap();
+    let error = Loader::new(images.clone().with_key("data.train"), config).unwrap().next_batch().unwrap_err();
+    let expected = format!("data.train: sample 0 ({}): data.train.pixels[1] random-crop: {step}", file.display());
+    assert_eq!(chain(&error), expected);
+    // Without a key, and with what a method makes of the batches.
+    let mapped = images.map_batch(|batch| Ok(batch.labels));
+    let error = Loader::new(mapped, config).unwrap().next_batch().unwrap_err();
+    assert_eq!(chain(&error), format!("sample 0 ({}): pixels[1] random-crop: {step}", file.display()));
+    // Of two views, each has its pipeline.
+    let views = TwoCropSource::with_pipelines(dataset.clone(), pipeline(vec![]), pipeline(pixels)).unwrap();
+    let error = Loader::new(views.with_keys("data.query", "data.key"), config).unwrap().next_batch().unwrap_err();
+    let expected = format!("data.query: sample 0 ({}): data.key.pixels[1] random-crop: {step}", file.display());
+    assert_eq!(chain(&error), expected);
+    // A grey image where three channels are wanted.
+    let rgb = Pipeline { normalize: Normalize::imagenet(), ..pipeline(vec![]) };
+    let source = ImageSource::new(dataset, rgb).unwrap().with_key("data.eval");
+    let error = chain(&Loader::new(source, config).unwrap().next_batch().unwrap_err());
+    assert!(
+        error.contains("cat/0.png): data.eval.normalize: ") && error.contains("one a channel of the image"),
+        "{error}"
+    );
+}
+
+#[test]
+fn objects_are_named_with_their_files_too() {
+    let root = tree();
+    let dataset = read_unlabelled(root.path(), &["cat".to_owned()]).unwrap();
+    let config = LoaderConfig { batch_size: 2, shuffle: false, ..LoaderConfig::default() };
+    let with = |transforms| DetectionPipeline { transforms, ..DetectionPipeline::new(Normalize::imagenet()) };
+    let source = DetectionSource::new(dataset.clone(), with(vec![])).unwrap().with_key("data.train");
+    let error = chain(&Loader::new(source, config).unwrap().next_batch().unwrap_err());
+    let file = root.path().join("cat/0.png");
+    let expected = format!("data.train: sample 0 ({}): data.train.normalize: ", file.display());
+    assert!(error.starts_with(&expected), "{error}");
+    // Grey and coloured images in one batch.
+    let colour = Image::new(4, 4, 3, vec![0; 48]).unwrap();
+    std::fs::write(root.path().join("cat/1.png"), colour.encode_png().unwrap()).unwrap();
+    let grey = DetectionPipeline::new(Normalize { mean: vec![0.0], std: vec![1.0] });
+    let source = DetectionSource::new(read_unlabelled(root.path(), &[]).unwrap(), grey).unwrap();
+    let error = chain(&Loader::new(source, config).unwrap().next_batch().unwrap_err());
+    assert!(error.contains("sample 1 (") && error.contains("cat/1.png): normalize: "), "{error}");
 }
 
 #[test]

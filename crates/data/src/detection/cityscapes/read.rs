@@ -15,14 +15,14 @@ use super::{
     parse_cityscapes_instances,
 };
 use crate::{
-    DataError, Result,
+    DataError, OnInvalid, Orientation, Result,
     detection::{
-        DetectionCounts, DetectionDataset, DetectionSample, EmptyImages, OnInvalid,
+        DetectionCounts, DetectionDataset, DetectionSample, EmptyImages, WrongImage,
         classes::ClassIndex,
-        rules::{Annotations, skip},
+        dataset::check_size,
+        rules::{Annotations, checked_size, skip},
     },
-    folder::entries,
-    image::read_size,
+    files::entries,
     listed::not_empty,
 };
 
@@ -129,8 +129,12 @@ fn read(
     let read = read.into_iter().collect::<Result<Vec<_>>>()?;
     let (samples, of_frames): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     let samples = not_empty(samples.into_iter().flatten().collect(), &reader.folder(), "images of the split")?;
-    let dataset = DetectionDataset::from_files(root, reader.classes.names().to_vec(), samples)?;
-    Ok((dataset, of_frames.into_iter().chain([counts]).sum()))
+    let mut dataset = DetectionDataset::from_files(root, reader.classes.names().to_vec(), samples)?;
+    if annotations == Annotations::Ignore {
+        dataset = dataset.without_objects();
+    }
+    let counts = of_frames.into_iter().chain([counts]).sum();
+    Ok((dataset.with_counts(&counts, config.on_invalid), counts))
 }
 
 struct CityscapesReader<'a> {
@@ -187,9 +191,10 @@ impl CityscapesReader<'_> {
         let map = self.root.join(format!("gtFine/{split}/{city}/{name}_gtFine_instanceIds.png"));
         let name = format!("{}/{split}/{city}/{name}{}", images.folder(), images.file_end());
         let path = self.root.join(&name);
-        let size = match read_size(&path) {
+        let on_invalid = self.config.on_invalid;
+        let size = match checked_size(&path, Orientation::Stored, on_invalid) {
             Ok(size) => size,
-            Err(error) => return self.config.on_invalid.skip_image(error, &mut counts.images.broken_image),
+            Err(error) => return counts.images.skip(WrongImage::BrokenImage, error, on_invalid),
         };
         if self.annotations == Annotations::Ignore {
             return Ok(Some(DetectionSample { name, size, objects: Vec::new() }));
@@ -197,17 +202,15 @@ impl CityscapesReader<'_> {
         let bytes = match fs::read(&map) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let count = &mut counts.images.missing_annotation;
-                return self.config.on_invalid.skip_image(DataError::io(&map)(error), count);
+                return counts.images.skip(WrongImage::MissingAnnotation, DataError::io(&map)(error), on_invalid);
             }
         };
         let found = match parse_cityscapes_instances(&bytes, &map) {
             Ok(found) => found,
-            Err(error) => return self.config.on_invalid.skip_image(error, &mut counts.images.broken_annotation),
+            Err(error) => return counts.images.skip(WrongImage::BrokenAnnotation, error, on_invalid),
         };
-        if size != found.size {
-            let error = DataError::ImageSize { path, found: size, expected: found.size };
-            return self.config.on_invalid.skip_image(error, &mut counts.images.wrong_size);
+        if let Err(error) = check_size(&path, size, found.size, Orientation::Stored) {
+            return counts.images.skip(WrongImage::WrongSize, error, on_invalid);
         }
         let mut objects = Vec::new();
         for (index, instance) in found.instances.iter().enumerate() {

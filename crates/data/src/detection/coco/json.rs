@@ -1,16 +1,19 @@
 //! COCO's files of instances.
 
-use std::{collections::HashSet, hash::Hash, path::Path};
+use std::{borrow::Cow, collections::HashSet, hash::Hash, path::Path};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::value::RawValue;
 
+use super::CocoId;
 use crate::{
-    DataError, Result,
+    DataError, OnInvalid, Result,
+    detection::rules::Annotations,
     line::{Line, quoted, stays_below},
 };
 
 /// What an `instances_….json` says. Other keys are passed over, segmentations among them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CocoInstances {
     /// The images, in no order.
     pub images: Vec<CocoImage>,
@@ -24,31 +27,36 @@ pub struct CocoInstances {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CocoImage {
     /// By which annotations and results name it.
-    pub id: u64,
-    /// Its file below the folder of the images.
+    pub id: CocoId,
+    /// Its file below the folder of the images, with `/` between the parts.
+    #[serde(deserialize_with = "path")]
     pub file_name: String,
-    /// Rows.
-    pub height: usize,
-    /// Pixels in a row.
-    pub width: usize,
+    /// Rows, if that is known.
+    #[serde(default, deserialize_with = "pixels", skip_serializing_if = "Option::is_none")]
+    pub height: Option<usize>,
+    /// Pixels in a row, if that is known.
+    #[serde(default, deserialize_with = "pixels", skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
 }
 
 /// An object in [`CocoInstances`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CocoAnnotation {
-    /// Its number.
-    pub id: u64,
+    /// Its number, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<CocoId>,
     /// The image on which it is.
-    pub image_id: u64,
+    pub image_id: CocoId,
     /// Its class.
-    pub category_id: u64,
+    pub category_id: CocoId,
     /// `x`, `y`, width and height in pixels, the corner counted from 0.
+    #[serde(deserialize_with = "bbox")]
     pub bbox: [f64; 4],
     /// Whether it is a group that is not told apart; `0` and `1` in the file.
     #[serde(default, deserialize_with = "flag", serialize_with = "number")]
     pub iscrowd: bool,
     /// The pixels of the object itself, where they are known.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "area")]
     pub area: Option<f64>,
 }
 
@@ -56,55 +64,230 @@ pub struct CocoAnnotation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CocoCategory {
     /// By which annotations and results name it; COCO's ids have gaps.
-    pub id: u64,
+    pub id: CocoId,
     /// Its name.
     pub name: String,
 }
 
+/// Records that can be read, each with its place in the list, and what is wrong with the others.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) images: Vec<CocoImage>,
+    pub(super) annotations: Vec<(usize, CocoAnnotation)>,
+    pub(super) categories: Vec<CocoCategory>,
+    pub(super) broken_images: Vec<DataError>,
+    pub(super) n_broken_annotations: usize,
+}
+
 /// Reads the bytes of a JSON file of instances in COCO's format; `origin` names them in errors.
 ///
-/// Boxes are not compared with their images here.
+/// Ids may be numbers or texts ([`CocoId`]). What Python writes beside JSON (`NaN`, `Infinity`) may stand where nothing is
+/// read. Sizes of images may be missing. Boxes are not compared with their images here.
 ///
 /// # Errors
-/// [`DataError::Line`] for what is no JSON, or not of this form; [`DataError::Record`] for an id or a file that is there twice, a
-/// file that leaves its folder. Whether annotations are of these images and categories is for [`super::read_coco`] to say.
+/// [`DataError::Line`] for what is no JSON, or has no such lists; [`DataError::Record`] for a record that is not of this form, an
+/// id or a file that is there twice, a file that leaves its folder. Whether annotations are of these images and categories is for
+/// [`super::read_coco`] to say.
 pub fn parse_coco(bytes: &[u8], origin: &Path) -> Result<CocoInstances> {
-    let parsed: CocoInstances = serde_json::from_slice(bytes).map_err(|e| {
+    let records = parse_records(bytes, origin, Annotations::Read, OnInvalid::Fail)?;
+    let Records { images, annotations, categories, .. } = records;
+    Ok(CocoInstances {
+        images,
+        annotations: annotations.into_iter().map(|(_, annotation)| annotation).collect(),
+        categories,
+    })
+}
+
+/// [`parse_coco`] that leaves out records that are wrong, where `on_invalid` says so, and annotations, where they are not to be
+/// looked at: there need not be any.
+pub(super) fn parse_records(
+    bytes: &[u8],
+    origin: &Path,
+    annotations: Annotations,
+    on_invalid: OnInvalid,
+) -> Result<Records> {
+    #[derive(Deserialize)]
+    struct Lists<'a> {
+        #[serde(borrow)]
+        images: Vec<&'a RawValue>,
+        #[serde(borrow, default)]
+        annotations: Option<Vec<&'a RawValue>>,
+        #[serde(borrow)]
+        categories: Vec<&'a RawValue>,
+    }
+    let bytes = without_not_a_number(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes));
+    let lists: Lists<'_> = serde_json::from_slice(&bytes).map_err(|e| {
         let line = Line { path: origin, number: e.line() };
         line.fail(quoted(&e.to_string()), "`images`, `annotations` and `categories` as in COCO's instances")
     })?;
-    let fail = |record: usize, found: String, expected: &str| {
-        Err(DataError::Record { path: origin.to_owned(), record, found, expected: expected.to_owned() })
-    };
-    let CocoInstances { images, annotations, categories } = &parsed;
-    for (i, image) in images.iter().enumerate() {
-        if !stays_below(&image.file_name) {
-            return fail(
-                i,
-                format!("an image in {}", quoted(&image.file_name)),
-                "a path below the folder of the images",
+    let raw_annotations = match (annotations, lists.annotations) {
+        (Annotations::Ignore, _) => Vec::new(),
+        (Annotations::Read, Some(annotations)) => annotations,
+        (Annotations::Read, None) => {
+            let line = Line { path: origin, number: 1 };
+            return Err(
+                line.fail("no `annotations`", "`images`, `annotations` and `categories` as in COCO's instances")
             );
         }
-    }
-    if let Some(i) = repeated(images.iter().map(|image| image.id)) {
-        return fail(i, format!("an image with the id {} once more", images[i].id), "every id once");
-    }
-    if let Some(i) = repeated(images.iter().map(|image| image.file_name.as_str())) {
-        return fail(i, format!("an image in {} once more", quoted(&images[i].file_name)), "every file once");
-    }
-    if let Some(i) = repeated(categories.iter().map(|category| category.id)) {
-        return fail(i, format!("a category with the id {} once more", categories[i].id), "every id once");
-    }
-    if let Some(i) = repeated(annotations.iter().map(|annotation| annotation.id)) {
-        return fail(i, format!("an annotation with the id {} once more", annotations[i].id), "every id once");
-    }
-    Ok(parsed)
+    };
+    let list = |what: &'static str| List { what, origin, on_invalid };
+    let (mut ids, mut files) = (HashSet::new(), HashSet::new());
+    let images = list("an image").read(&lists.images, |image: &CocoImage| {
+        if !stays_below(&image.file_name) {
+            let found = format!("an image in {}", quoted(&image.file_name));
+            return Some((found, "a path below the folder of the images"));
+        }
+        twice(&mut ids, &image.id, || format!("an image with the id {} once more", image.id), "every id once").or_else(
+            || {
+                let found = || format!("an image in {} once more", quoted(&image.file_name));
+                twice(&mut files, &image.file_name, found, "every file once")
+            },
+        )
+    })?;
+    let mut ids = HashSet::new();
+    let categories = list("a category").read(&lists.categories, |category: &CocoCategory| {
+        twice(&mut ids, &category.id, || format!("a category with the id {} once more", category.id), "every id once")
+    })?;
+    let mut ids = HashSet::new();
+    let annotations = list("an annotation").read(&raw_annotations, |annotation: &CocoAnnotation| {
+        let id = annotation.id.as_ref()?;
+        twice(&mut ids, id, || format!("an annotation with the id {id} once more"), "every id once")
+    })?;
+    Ok(Records {
+        images: images.kept.into_iter().map(|(_, image)| image).collect(),
+        annotations: annotations.kept,
+        categories: categories.kept.into_iter().map(|(_, category)| category).collect(),
+        broken_images: images.broken,
+        n_broken_annotations: annotations.broken.len(),
+    })
 }
 
-/// The first of `keys` that was there before.
-fn repeated<K: Eq + Hash>(mut keys: impl Iterator<Item = K>) -> Option<usize> {
-    let mut seen = HashSet::new();
-    keys.position(|key| !seen.insert(key))
+/// A list of a file.
+#[derive(Clone, Copy)]
+struct List<'a> {
+    /// What a record of it is.
+    what: &'static str,
+    origin: &'a Path,
+    on_invalid: OnInvalid,
+}
+
+/// Records with their places, and what is wrong with the others.
+struct ReadList<T> {
+    kept: Vec<(usize, T)>,
+    broken: Vec<DataError>,
+}
+
+impl List<'_> {
+    /// The records that can be read, and of which `check` finds nothing that is wrong, with what would be right.
+    fn read<'a, T: Deserialize<'a>>(
+        self,
+        records: &[&'a RawValue],
+        mut check: impl FnMut(&T) -> Option<(String, &'static str)>,
+    ) -> Result<ReadList<T>> {
+        let (mut kept, mut broken) = (Vec::with_capacity(records.len()), Vec::new());
+        for (record, raw) in records.iter().enumerate() {
+            let wrong = match serde_json::from_str::<T>(raw.get()) {
+                Ok(read) => match check(&read) {
+                    None => {
+                        kept.push((record, read));
+                        continue;
+                    }
+                    Some((found, expected)) => (found, expected.to_owned()),
+                },
+                Err(e) => (
+                    format!("{} with {}", self.what, quoted(&e.to_string())),
+                    "a record as in COCO's instances".to_owned(),
+                ),
+            };
+            let error = DataError::Record { path: self.origin.to_owned(), record, found: wrong.0, expected: wrong.1 };
+            match self.on_invalid {
+                OnInvalid::Fail => return Err(error),
+                OnInvalid::Skip => broken.push(error),
+            }
+        }
+        Ok(ReadList { kept, broken })
+    }
+}
+
+/// What is wrong with a record whose `key` was there before.
+fn twice<K: Eq + Hash + Clone>(
+    seen: &mut HashSet<K>,
+    key: &K,
+    found: impl FnOnce() -> String,
+    expected: &'static str,
+) -> Option<(String, &'static str)> {
+    (!seen.insert(key.clone())).then(|| (found(), expected))
+}
+
+/// The same with `null` for each `NaN`, `Infinity` and `-Infinity` outside of texts: Python writes them, and JSON has none. Lines
+/// stay where they are.
+fn without_not_a_number(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut replaced: Option<Vec<u8>> = None;
+    let (mut at, mut copied, mut is_text) = (0, 0, false);
+    while at < bytes.len() {
+        let word: &[u8] = match (is_text, bytes[at]) {
+            (false, b'N') => b"NaN",
+            (false, b'I') => b"Infinity",
+            (false, b'-') => b"-Infinity",
+            (true, b'\\') => {
+                at += 2;
+                continue;
+            }
+            (_, b'"') => {
+                is_text = !is_text;
+                b""
+            }
+            _ => b"",
+        };
+        if !word.is_empty() && bytes[at..].starts_with(word) {
+            let replaced = replaced.get_or_insert_default();
+            replaced.extend_from_slice(&bytes[copied..at]);
+            replaced.extend_from_slice(b"null");
+            at += word.len();
+            copied = at;
+        } else {
+            at += 1;
+        }
+    }
+    match replaced {
+        Some(mut replaced) => {
+            replaced.extend_from_slice(&bytes[copied..]);
+            Cow::Owned(replaced)
+        }
+        None => Cow::Borrowed(bytes),
+    }
+}
+
+/// A path as systems write it: with `\` on Windows, and with `./` in front.
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<String, D::Error> {
+    let path = String::deserialize(deserializer)?.replace('\\', "/");
+    Ok(path.trim_start_matches("./").to_owned())
+}
+
+/// A side in pixels, which some tools write as `640.0`; 0 and `null` are none.
+fn pixels<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<usize>, D::Error> {
+    /// More than any image has.
+    const LARGEST: f64 = 1e9;
+    match Option::<f64>::deserialize(deserializer)? {
+        None | Some(0.0) => Ok(None),
+        Some(n) if n.fract() == 0.0 && (1.0..=LARGEST).contains(&n) => Ok(Some(n as usize)),
+        Some(n) => Err(de::Error::invalid_value(de::Unexpected::Float(n), &"a number of pixels")),
+    }
+}
+
+/// Four numbers; a fifth, an angle, would be another box.
+fn bbox<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<[f64; 4], D::Error> {
+    let bbox = Vec::<Option<f64>>::deserialize(deserializer)?;
+    let n = bbox.len();
+    let numbers: Option<Vec<f64>> = bbox.into_iter().collect();
+    let numbers = numbers.filter(|numbers| numbers.iter().all(|number| number.is_finite()));
+    let numbers = numbers.ok_or_else(|| de::Error::custom("`bbox` with what is no number"))?;
+    numbers.try_into().map_err(|_| de::Error::custom(format!("`bbox` of {n} numbers, expected x, y, width and height")))
+}
+
+/// The area of a mask; what is no area is not known.
+fn area<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<f64>, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.filter(|area| area.is_finite() && *area >= 0.0))
 }
 
 /// `iscrowd`, which some tools write as a truth value, as `0.0`, or as `null`.
@@ -127,4 +310,20 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<bool,
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
 fn number<S: serde::Serializer>(flag: &bool, serializer: S) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_u8(u8::from(*flag))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_python_writes_beside_json_becomes_null_outside_of_texts() {
+        let replaced = |text: &str| String::from_utf8(without_not_a_number(text.as_bytes()).into_owned()).unwrap();
+        assert_eq!(replaced(r#"{"a": NaN, "b": [-Infinity, Infinity]}"#), r#"{"a": null, "b": [null, null]}"#);
+        for same in [r#"{"NaN": "NaN \" NaN \\"}"#, r#"["-Infinity", -1]"#, "\"NaN", ""] {
+            assert_eq!(replaced(same), same);
+            assert!(matches!(without_not_a_number(same.as_bytes()), Cow::Borrowed(_)), "{same}");
+        }
+        assert_eq!(replaced(r#"["\\", NaN]"#), r#"["\\", null]"#);
+    }
 }

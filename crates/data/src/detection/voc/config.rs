@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{
     cityscapes::{CITYSCAPES_CLASSES, FogDensity},
-    rules::{Difficult, EmptyImages, OnInvalid, OtherClasses},
+    rules::{Difficult, EmptyImages, MAX_OVERHANG, OtherClasses, max_overhang},
 };
+use crate::{OnInvalid, Orientation};
 
 /// The classes of Pascal VOC, in the usual order: that of their names but for `tvmonitor`.
 pub const VOC_CLASSES: [&str; 20] = [
@@ -42,7 +43,9 @@ pub const WATERCOLOR_CLASSES: [&str; 6] = ["bicycle", "bird", "car", "cat", "dog
 pub struct VocConfig {
     /// The lists, one after the other: several for a union, as of VOC2007 and VOC2012.
     pub parts: Vec<VocPart>,
-    /// The names of the classes in lower case, in the order of the labels.
+    /// The names of the classes in lower case, in the order of the labels; none for the sorted names in the annotations. A set to
+    /// test on needs those of the set that was trained on.
+    #[serde(default)]
     pub classes: Vec<String>,
     /// What becomes of objects of other classes.
     #[serde(default)]
@@ -57,10 +60,20 @@ pub struct VocConfig {
     /// How the boxes are written down.
     #[serde(default)]
     pub coordinates: VocCoordinates,
+    /// By how many pixels a box may stick out of its image: it is clipped then, and counted. 0 clips none, a large number all that
+    /// overlap their image.
+    #[serde(default = "max_overhang")]
+    pub max_overhang: u32,
+    /// Whether the sizes that annotations note are compared with the images'.
+    #[serde(default)]
+    pub sizes: VocSizes,
+    /// What becomes of the orientation that a camera noted: annotations are of the stored pixels, unless this says otherwise.
+    #[serde(default)]
+    pub orientation: Orientation,
     /// What becomes of images on which no object is left.
     #[serde(default)]
     pub empty_images: EmptyImages,
-    /// What becomes of annotations that are wrong.
+    /// What becomes of annotations that are wrong, and of images that cannot be decoded.
     #[serde(default)]
     pub on_invalid: OnInvalid,
 }
@@ -90,6 +103,17 @@ pub enum VocCoordinates {
     ZeroBased,
 }
 
+/// Whether the sizes that annotations note are compared with the images'.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VocSizes {
+    /// Of every image the head is read; one of another size than annotated is invalid.
+    #[default]
+    Compared,
+    /// An annotated size is believed, and its image not opened: it need not be there. To evaluate, which needs no pixels.
+    Annotated,
+}
+
 impl VocPart {
     /// The list `split` of the datasets in `folder`.
     pub fn new(folder: &str, split: &str) -> Self {
@@ -107,6 +131,9 @@ impl VocConfig {
             skip_ids_with: Vec::new(),
             difficult: Difficult::default(),
             coordinates: VocCoordinates::default(),
+            max_overhang: MAX_OVERHANG,
+            sizes: VocSizes::default(),
+            orientation: Orientation::default(),
             empty_images: EmptyImages::default(),
             on_invalid: OnInvalid::default(),
         }

@@ -1,10 +1,10 @@
 //! Pascal VOC's lists of images.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use crate::{
     Result,
-    line::{Line, lines, quoted},
+    line::{Line, lines},
     listed::UniqueNames,
 };
 
@@ -30,31 +30,56 @@ pub enum VocPresence {
     Present,
 }
 
+impl VocListed {
+    /// The id if the whole line is one, and not an id with a second column: `img 1` of `img 1.jpg`.
+    ///
+    /// Files must say which of the two it is.
+    pub fn whole_line(&self) -> Option<String> {
+        let column = match self.presence? {
+            VocPresence::Absent => "-1",
+            VocPresence::Difficult => "0",
+            VocPresence::Present => "1",
+        };
+        Some(format!("{} {column}", self.id))
+    }
+}
+
 /// The images in the text of a list, as `trainval.txt`, or as `dog_trainval.txt` with a second column; `origin` names it in
 /// errors.
 ///
-/// Lines may be blank, begin and end in blanks, and end in CRLF.
+/// Ids may hold blanks. Where every line ends in -1, 0 or 1 behind a blank, and what stands before names every image once, that is
+/// a second column; else lines are ids. Lines may be blank, begin and end in blanks, and end in CRLF.
 ///
 /// # Errors
-/// [`crate::DataError::Line`] for an id that leaves the folder of the images or stands there twice, and for a second column that
-/// is not -1, 0 or 1.
+/// [`crate::DataError::Line`] for an id that leaves the folder of the images or stands there twice.
 pub fn parse_voc_list(text: &str, origin: &Path) -> Result<Vec<VocListed>> {
+    let lines: Vec<(usize, &str)> =
+        lines(text).map(|(number, line)| (number, line.trim())).filter(|(_, line)| !line.is_empty()).collect();
+    let columns: Option<Vec<_>> = lines.iter().map(|(_, line)| columns(line)).collect();
+    let columns = columns.filter(|columns| {
+        let ids: HashSet<&str> = columns.iter().map(|(id, _)| *id).collect();
+        ids.len() == columns.len()
+    });
     let mut names = UniqueNames::default();
     let mut listed = Vec::new();
-    for (number, content) in lines(text) {
+    for (i, &(number, content)) in lines.iter().enumerate() {
         let line = Line { path: origin, number };
-        let mut fields = content.split_whitespace();
-        let Some(id) = fields.next() else { continue };
-        let presence = match (fields.next(), fields.next()) {
-            (None, _) => None,
-            (Some("-1"), None) => Some(VocPresence::Absent),
-            (Some("0"), None) => Some(VocPresence::Difficult),
-            (Some("1" | "+1"), None) => Some(VocPresence::Present),
-            _ => return Err(line.fail(quoted(content), "`ID`, or `ID` and -1, 0 or 1")),
-        };
+        let (id, presence) = columns.as_ref().map_or((content, None), |columns| (columns[i].0, Some(columns[i].1)));
         let id = line.path_below(id)?;
         names.add(id, line)?;
         listed.push(VocListed { id: id.to_owned(), presence, line: number });
     }
     Ok(listed)
+}
+
+/// A line as an id and what a second column says.
+fn columns(line: &str) -> Option<(&str, VocPresence)> {
+    let (id, column) = line.rsplit_once(char::is_whitespace)?;
+    let presence = match column {
+        "-1" => VocPresence::Absent,
+        "0" => VocPresence::Difficult,
+        "1" | "+1" => VocPresence::Present,
+        _ => return None,
+    };
+    Some((id.trim_end(), presence))
 }

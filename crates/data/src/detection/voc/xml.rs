@@ -19,6 +19,15 @@ const BOX: &str = ">annotation>object>bndbox>";
 /// The largest size in pixels that is believed: more than any image has.
 const LARGEST: f64 = 1e9;
 
+/// Reads the bytes of an XML file of Pascal VOC's, in UTF-8, UTF-16, or the encoding that it declares; `origin` names it in errors.
+///
+/// # Errors
+/// As [`parse_voc_xml`]; [`DataError::Line`] too for an encoding that is not known, which it names, and for bytes that are not of
+/// it.
+pub fn parse_voc_xml_bytes(bytes: &[u8], origin: &Path) -> Result<VocAnnotation> {
+    parse_voc_xml(&super::encoding::decode(bytes, origin)?, origin)
+}
+
 /// Reads the text of an XML file of Pascal VOC's; `origin` names it in errors.
 ///
 /// What is not known is passed over, so that tags of other years (`part`, `actions`, `point`) and of other tools do not matter;
