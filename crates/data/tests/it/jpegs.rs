@@ -33,12 +33,12 @@ fn worst(found: &Image, expected: &Image) -> u8 {
 #[test]
 fn pixels_are_pillows() {
     let files = files();
-    assert_eq!(files.len(), 45);
+    assert_eq!(files.len(), 48);
     let mut wrong = Vec::new();
     for path in files {
         let worst = worst(&Image::read(&path).unwrap().into_rgb(), &expected(&path));
         // JPEG leaves to the decoder how halved colours are filled in.
-        if worst > 4 {
+        if worst > 3 {
             wrong.push(format!("{}: {worst} grey levels", path.display()));
         }
     }

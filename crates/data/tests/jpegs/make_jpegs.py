@@ -239,6 +239,12 @@ save("cmyk-bare.jpg", jpeg(inverted(picture, 4), [(1, 1)] * 4))
 save("stray-bytes.jpg", jpeg(YCC, [(2, 2), (1, 1), (1, 1)], notes=JFIF, between=b"\x12\x34"))
 save("stray-fill.jpg", jpeg(YCC, [(2, 2), (1, 1), (1, 1)], notes=JFIF, between=b"\x12\xFF\x00\xFF\xFF\xFF"))
 
+rgb = Image.frombytes("RGB", (WIDTH, HEIGHT), bytes(v for y in range(HEIGHT) for x in range(WIDTH) for v in picture(x, y)))
+for name, subsampling, options in [("420", 2, {}), ("422", 1, {}), ("420-restarts", 2, {"restart_marker_blocks": 3})]:
+    path = os.path.join(out, f"progressive-{name}.jpg")
+    rgb.save(path, quality=92, subsampling=subsampling, progressive=True, **options)
+    save(f"progressive-{name}.jpg", open(path, "rb").read())
+
 for orientation in range(1, 9):
     order = "<>"[orientation % 2]
     note = segment(0xE1, b"Exif\0\0" + exif(orientation, order))
