@@ -7,8 +7,10 @@ use anyhow::{Result, bail};
 use crate::{data, workspace};
 
 /// Programs that some commands use: name, and what for.
-const OPTIONAL: [(&str, &str); 11] = [
+const OPTIONAL: [(&str, &str); 13] = [
     ("taskset", "bench on one pinned thread"),
+    ("git", "bench --against, mutations, tidy"),
+    ("timeout", "mutations that never end"),
     ("apt-get", "data fetch, Debian packages"),
     ("dpkg-deb", "data fetch, Debian packages"),
     ("pip", "data fetch, Python wheels"),

@@ -6,6 +6,7 @@ mod data;
 mod doctor;
 mod fuzz;
 mod mpi;
+mod mutations;
 mod parity;
 mod reproduce;
 mod tidy;
@@ -35,6 +36,8 @@ enum Command {
     Data(data::Args),
     /// Feeds the readers what no file should hold, for a while each.
     Fuzz(fuzz::Args),
+    /// Breaks the code in known ways, one at a time, and says which of them no test notices.
+    Mutations(mutations::Args),
     /// Checks the project's own rules.
     Tidy,
     /// Shows what this machine has of what the project can use.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Data(args) => data::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Mutations(args) => mutations::run(&args),
         Command::Tidy => tidy::run(),
         Command::Doctor => doctor::run(),
         Command::Ci => ci::run(),

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bans;
+mod mutations;
 mod packaging;
 mod privacy;
 mod rust;
@@ -49,7 +50,8 @@ impl fmt::Display for Violation {
 type Rule = fn(&Tree, &Metadata) -> Vec<Violation>;
 
 /// All rules.
-const RULES: [Rule; 5] = [source::check, arrows::check, packaging::check, privacy::check, bans::check];
+const RULES: [Rule; 6] =
+    [source::check, arrows::check, packaging::check, privacy::check, bans::check, mutations::check];
 
 pub(crate) fn run() -> Result<()> {
     let tree = Tree::read(&workspace::root())?;

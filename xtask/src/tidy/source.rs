@@ -20,7 +20,8 @@ const EMPTY_NAMES: [&str; 6] = ["utils", "util", "common", "base", "types", "hel
 
 pub(super) fn check(tree: &Tree, _: &Metadata) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for (file, text) in tree.texts() {
+    // An empty line of context in a patch is a blank.
+    for (file, text) in tree.texts().filter(|(file, _)| !file.path.ends_with(".patch")) {
         violations.extend(trailing_whitespace(file, text));
     }
     for (file, text) in tree.rust() {
@@ -173,5 +174,6 @@ mod tests {
         assert_eq!(broken("a.rs", "let s = \"todo!\"; // unimplemented!"), []);
         assert_eq!(broken("a.md", "one\ntwo \n"), [Some(2)]);
         assert_eq!(broken("a.md", "one\r\n"), [Some(1)]);
+        assert_eq!(broken("a.patch", "-one\n \n"), []);
     }
 }
