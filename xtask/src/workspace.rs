@@ -75,10 +75,25 @@ pub(crate) fn root() -> PathBuf {
     xtask.parent().map_or_else(|| xtask.clone(), Path::to_path_buf)
 }
 
-/// The cargo that runs us.
+/// The cargo that runs us, in the workspace.
 pub(crate) fn cargo() -> Command {
+    cargo_in(&root())
+}
+
+/// The cargo that runs us, in a workspace elsewhere.
+pub(crate) fn cargo_in(dir: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
-    command.current_dir(root());
+    command.current_dir(dir);
+    command
+}
+
+/// Git in the folder `dir`, free of what a hook or `rebase --exec` tells it of another repository.
+pub(crate) fn git(dir: &Path) -> Command {
+    let mut command = Command::new("git");
+    command.current_dir(dir);
+    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
+        command.env_remove(variable);
+    }
     command
 }
 
@@ -105,14 +120,19 @@ impl Binary<'_> {
     /// Of the whole workspace, so that all binaries share what they are made of: cargo unites features over what is selected,
     /// and builds Candle anew for another union.
     pub(crate) fn build(&self) -> Result<PathBuf> {
-        let status = cargo()
+        self.build_by(&mut cargo(), &metadata()?.target_directory)
+    }
+
+    /// Builds it by `cargo`, whose target folder is `target`, and returns where it lies.
+    pub(crate) fn build_by(&self, cargo: &mut Command, target: &Path) -> Result<PathBuf> {
+        let status = cargo
             .args(["build", "--release", "--workspace", "--bin", self.name])
             .args(["--features", &self.features.join(",")])
             .status()
             .context("cannot run cargo build")?;
         ensure!(status.success(), "`{}` does not build", self.name);
         let file = format!("{}{}", self.name, env::consts::EXE_SUFFIX);
-        Ok(metadata()?.target_directory.join("release").join(file))
+        Ok(target.join("release").join(file))
     }
 }
 

@@ -11,31 +11,37 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::row::Measured;
+
 /// One side of a comparison. `tests/src/bench.rs` describes what it says.
 pub(super) struct Side {
+    /// Who it is, for messages.
+    name: String,
     child: Child,
     requests: ChildStdin,
     answers: BufReader<ChildStdout>,
-    /// The numbers on which the sides have to agree.
-    pub(super) check: Vec<f64>,
-    /// How it does it, where it has a choice.
-    pub(super) variant: Option<String>,
+    check: Vec<f64>,
+    variant: Option<String>,
     /// What the last repetition took.
     last_ms: Option<f64>,
+}
+
+/// What every side of a row does.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    pub(super) workload: &'a str,
+    pub(super) threads: usize,
+    /// Words before the command that pin it.
+    pub(super) pin: Option<&'a [String]>,
 }
 
 /// Milliseconds that the repetitions of a turn take, if one does not take more.
 const TURN_MS: f64 = 100.0;
 
 impl Side {
-    /// Starts `command` on `workload` behind the words of `pin`, and waits until it has run the check.
-    pub(super) fn start(
-        command: Command,
-        workload: &str,
-        threads: usize,
-        exchange: &Path,
-        pin: Option<&[String]>,
-    ) -> Result<Self> {
+    /// Starts `command`, called `name`, on `task`, and waits until it has run the check. Both use the folder `exchange`.
+    pub(super) fn start(name: &str, command: Command, task: Task<'_>, exchange: &Path) -> Result<Self> {
+        let Task { workload, threads, pin } = task;
         let mut child = behind(pin, &command)
             .arg(workload)
             .arg("--exchange")
@@ -47,14 +53,17 @@ impl Side {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
+            .with_context(|| format!("{name}: cannot run {}", command.get_program().to_string_lossy()))?;
         let (Some(requests), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
             bail!("a process without pipes");
         };
         let (answers, check) = (BufReader::new(answers), Vec::new());
-        let mut side = Self { child, requests, answers, check, variant: None, last_ms: None };
-        let hello = side.answer()?;
-        let check = hello["check"].as_array().context("the first answer has no `check`")?;
+        let name = name.to_owned();
+        let mut side = Self { name, child, requests, answers, check, variant: None, last_ms: None };
+        let hello = side.answer().with_context(|| format!("{}: `{workload}` does not start", side.name))?;
+        let check = hello["check"].as_array();
+        let check =
+            check.with_context(|| format!("{}: another protocol: the first answer has no `check`", side.name))?;
         side.check = check.iter().map(|v| v.as_f64().unwrap_or(f64::NAN)).collect();
         side.variant = hello["variant"]
             .as_array()
@@ -75,19 +84,22 @@ impl Side {
     }
 
     fn run(&mut self) -> Result<f64> {
-        let ms = self.ask("run")?["ms"].as_f64().context("the answer to `run` has no number `ms`")?;
+        let answer = self.ask("run")?;
+        let ms = answer["ms"].as_f64();
+        let ms = ms.with_context(|| format!("{}: another protocol: `run` is answered by {answer}", self.name))?;
         self.last_ms = Some(ms);
         Ok(ms)
     }
 
-    /// The growth of its memory, where the system tells it.
-    pub(super) fn peak_mb(&mut self) -> Result<Option<f64>> {
-        Ok(self.ask("memory")?["peak_mb"].as_f64())
+    /// What it gave, with the times `ms` that it took.
+    pub(super) fn measured(&mut self, ms: Vec<f64>) -> Result<Measured> {
+        let peak_mb = self.ask("memory")?["peak_mb"].as_f64().into_iter().collect();
+        Ok(Measured { ms, peak_mb, check: self.check.clone(), variant: self.variant.clone() })
     }
 
     fn ask(&mut self, request: &str) -> Result<Value> {
-        writeln!(self.requests, "{request}").context("the process is gone")?;
-        self.answer()
+        let sent = writeln!(self.requests, "{request}").context("the process is gone");
+        sent.and_then(|()| self.answer()).with_context(|| format!("{}: asked for `{request}`", self.name))
     }
 
     fn answer(&mut self) -> Result<Value> {
@@ -118,4 +130,43 @@ fn behind(pin: Option<&[String]>, command: &Command) -> Command {
     let mut pinned = Command::new(first);
     pinned.args(words).arg(command.get_program()).args(command.get_args());
     pinned
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A side whose program prints these lines.
+    fn start(lines: &str) -> Result<Side> {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("printf '{lines}'; cat >/dev/null"), "sh"]);
+        let task = Task { workload: "w", threads: 1, pin: None };
+        Side::start("the bench of c", command, task, Path::new("exchange"))
+    }
+
+    #[test]
+    fn another_protocol_is_an_error_that_names_the_side() {
+        let mut side = start(r#"{"check":[1,2]}\n{"ms":300}\n{"ms":200}\n{"peak_mb":3}\n"#).unwrap();
+        let ms = side.turn().unwrap();
+        let measured = side.measured(ms).unwrap();
+        assert_eq!((measured.ms, measured.peak_mb, measured.check), (vec![200.0], vec![3.0], vec![1.0, 2.0]));
+
+        let message = |result: Result<Side>| format!("{:#}", result.and_then(|mut side| side.turn()).unwrap_err());
+        for (lines, expected) in [
+            (r#"{"losses":[1]}\n"#, "no `check`"),
+            (r#"{"check":[1]}\n{"seconds":1}\n"#, "`run` is answered by"),
+            (r#"ready\n"#, "the answer is `ready`"),
+        ] {
+            let message = message(start(lines));
+            assert!(message.starts_with("the bench of c: ") && message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_process_that_ends_is_an_error_that_names_the_side() {
+        let task = Task { workload: "w", threads: 1, pin: None };
+        let ended = Side::start("the peer", Command::new("false"), task, Path::new("exchange"));
+        let message = ended.err().map(|error| format!("{error:#}")).unwrap();
+        assert!(message.starts_with("the peer: `w` does not start") && message.contains("exit status: 1"), "{message}");
+    }
 }

@@ -3,10 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::workspace::git;
 
 /// Where the patches lie.
 pub(crate) const FOLDER: &str = "tests/mutations";
@@ -92,16 +93,6 @@ impl Mutation {
         let messages = String::from_utf8_lossy(&output.stderr);
         bail!("{}", messages.trim().replace('\n', "; "))
     }
-}
-
-/// Git in the folder `root`, free of what a hook or `rebase --exec` tells it of another repository.
-pub(crate) fn git(root: &Path) -> Command {
-    let mut command = Command::new("git");
-    command.current_dir(root);
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"] {
-        command.env_remove(variable);
-    }
-    command
 }
 
 #[cfg(test)]

@@ -2,16 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
     fs::{self, File, Permissions, TryLockError},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::patch::{FOLDER, Mutation, git};
-use crate::workspace;
+use super::patch::{FOLDER, Mutation};
+use crate::workspace::{self, git};
 
 /// Seconds that the tests of one executable may take: a mutation can make a loop endless.
 const LIMIT_S: u32 = 900;
@@ -116,9 +115,8 @@ impl Scratch {
     }
 
     fn cargo_test(&self, mutation: &Mutation, options: &[&str], arguments: &[String]) -> Result<Output> {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+        let mut command = workspace::cargo_in(&self.tree);
         command
-            .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_INCREMENTAL", "1")
             .env("CARGO_TERM_COLOR", "never")

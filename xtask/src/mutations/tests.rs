@@ -36,7 +36,7 @@ impl Toy {
         ] {
             toy.write(path, text);
         }
-        assert!(patch::git(&toy.root).args(["init", "--quiet"]).status().unwrap().success());
+        assert!(workspace::git(&toy.root).args(["init", "--quiet"]).status().unwrap().success());
         toy
     }
 
