@@ -86,7 +86,14 @@ fn what_is_wrong_is_named_with_its_record_and_field() {
     with("category_id", json!(1000));
     fails_with(&mut on("coco", folder.path(), &[]), &["dt.json", "[2].category_id", "1000"]);
     let output = succeeds(&mut on("coco", folder.path(), &["--skip-unknown"]));
-    assert!(String::from_utf8(output.stderr).unwrap().contains("dt.json: 1 detections"));
+    let note = String::from_utf8(output.stderr).unwrap();
+    assert!(note.contains("dt.json: 1 detections") && note.contains("[2].category_id is 1000"), "{note}");
+    with("score", json!("high"));
+    for flag in ["--skip-unknown", "--skip-invalid"] {
+        let output = succeeds(&mut on("coco", folder.path(), &[flag]));
+        let note = String::from_utf8(output.stderr).unwrap();
+        assert!(note.contains("dt.json: 1 detections") && note.contains("[2].score"), "{note}");
+    }
     fs::write(folder.path().join("gt.json"), "{\"images\": [").unwrap();
     fails_with(&mut on("coco", folder.path(), &[]), &["gt.json", "images", "line 1"]);
     fs::remove_file(folder.path().join("gt.json")).unwrap();
@@ -204,4 +211,56 @@ fn ground_truth_in_vocs_layout_is_read_as_the_devkit_has_it() {
     fails_with(&mut file, &["comp4_det_test_car.txt", "folder"]);
     fs::write(folder.path().join("Annotations/000006.xml"), "<annotation><object>").unwrap();
     fails_with(&mut with(&all), &["000006.xml"]);
+}
+
+/// The twelve numbers of a ground truth and results.
+fn stats(folder: &Path) -> Vec<f64> {
+    let report: Value = serde_json::from_str(&stdout(&mut on("coco", folder, &["--json"]))).unwrap();
+    report["stats"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn files_of_python_give_the_numbers_of_pycocotools() {
+    for name in ["text_ids", "large_ids", "half_float_ids", "not_numbers"] {
+        let (folder, case) = case(name);
+        for file in ["gt.json", "dt.json"] {
+            // As Python writes them, and Windows' editors save them.
+            let text = fs::read_to_string(folder.path().join(file)).unwrap();
+            let text = ["NaN", "-Infinity", "Infinity"].iter().fold(text, |t, n| t.replace(&format!("\"{n}\""), n));
+            fs::write(folder.path().join(file), format!("\u{feff}{text}\r\n")).unwrap();
+        }
+        for (i, (ours, expected)) in stats(folder.path()).iter().zip(case["stats"].as_array().unwrap()).enumerate() {
+            assert!((ours - expected.as_f64().unwrap()).abs() <= 1e-9, "{name}, number {i}: {ours}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn categories_that_differ_by_case_are_two_to_both_measures() {
+    let folder = tempfile::tempdir().unwrap();
+    let truth = json!({
+        "images": [{"id": "001", "file_name": "a b.jpg"}, {"id": "1", "file_name": "c.jpg"}],
+        "categories": [{"id": "Car", "name": "Car"}, {"id": "car", "name": "car"}],
+        "annotations": [
+            {"id": "x", "image_id": "001", "category_id": "Car", "bbox": [9, 9, 20, 10], "area": 200, "iscrowd": 0},
+            {"id": "y", "image_id": "1", "category_id": "car", "bbox": [9, 9, 20, 10], "area": 200, "iscrowd": 0},
+        ],
+    });
+    let found = json!([{"image_id": "001", "category_id": "Car", "bbox": [9, 9, 20, 10], "score": 0.9}]);
+    fs::write(folder.path().join("gt.json"), truth.to_string()).unwrap();
+    fs::write(folder.path().join("dt.json"), found.to_string()).unwrap();
+    assert!((stats(folder.path())[1] - 0.5).abs() < 1e-9);
+    let json: Value = serde_json::from_str(&stdout(&mut on("coco", folder.path(), &["--json"]))).unwrap();
+    assert!((json["per_class"]["Car"]["ap"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{json}");
+    assert_eq!(json["per_class"]["car"]["ap"], json!(0.0));
+    assert_eq!(
+        stdout(&mut on("voc", folder.path(), &[])),
+        "Car   1.0000  1 objects\ncar   0.0000  1 objects\nmean  0.5000\n"
+    );
+    fs::create_dir(folder.path().join("results")).unwrap();
+    fs::write(folder.path().join("results/comp4_det_test_Car.txt"), "a b 0.9 10 10 29 19\n").unwrap();
+    fs::write(folder.path().join("results/comp4_det_test_car.txt"), "").unwrap();
+    let mut devkit = eval(&["voc", "--gt"]);
+    devkit.arg(folder.path().join("gt.json")).arg("--dt").arg(folder.path().join("results"));
+    assert_eq!(stdout(&mut devkit), "Car   1.0000  1 objects\ncar   0.0000  1 objects\nmean  0.5000\n");
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{assert_close, fixture, numbers};
 
-const CASES: [&str; 12] = [
+const CASES: [&str; 16] = [
     "mixed",
     "unrounded",
     "ties",
@@ -27,11 +27,22 @@ const CASES: [&str; 12] = [
     "no_objects",
     "no_detections",
     "identity_0",
+    "text_ids",
+    "large_ids",
+    "half_float_ids",
+    "not_numbers",
 ];
+
+/// A part of a case as Python writes it, with what is not a number.
+fn document(part: &Value) -> String {
+    ["NaN", "-Infinity", "Infinity"]
+        .iter()
+        .fold(part.to_string(), |text, name| text.replace(&format!("\"{name}\""), name))
+}
 
 /// A case's files.
 fn files(case: &Value) -> (CocoGroundTruth, CocoDetections) {
-    let (truth, found) = (case["ground_truth"].to_string(), case["detections"].to_string());
+    let (truth, found) = (document(&case["ground_truth"]), document(&case["detections"]));
     let truth = CocoGroundTruth::parse(truth.as_bytes(), Path::new("gt.json"), Unknown::Refuse).unwrap();
     let found = CocoDetections::parse(found.as_bytes(), Path::new("dt.json"), &truth, Unknown::Refuse).unwrap();
     (truth, found)

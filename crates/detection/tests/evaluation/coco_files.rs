@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sconce_detection::evaluation::{
     EvaluationError, Result,
-    coco::{CocoDetections, CocoGroundTruth, Unknown},
+    coco::{CocoDetections, CocoGroundTruth, CocoId, Unknown},
 };
 use serde_json::{Value, json};
 
@@ -33,9 +33,9 @@ fn detections(document: &str, unknown: Unknown) -> Result<CocoDetections> {
 #[test]
 fn what_may_be_missing_is_filled_in() {
     let truth = truth(&document(), Unknown::Refuse).unwrap();
-    let ids: Vec<i64> = truth.images().iter().map(|image| image.id).collect();
+    let ids: Vec<CocoId> = truth.images().iter().map(|image| image.id.clone()).collect();
     let names: Vec<&str> = truth.categories().iter().map(|category| category.name.as_str()).collect();
-    assert_eq!((ids, names), (vec![-3, 7], vec!["cat", "dog"]));
+    assert_eq!((ids, names), (vec![CocoId::from(-3), CocoId::from(7)], vec!["cat", "dog"]));
     assert_eq!((truth.n_annotations(), truth.zero_id()), (3, None));
     let objects = truth.objects();
     assert_eq!((objects[0].len(), objects[1].len()), (1, 2));
@@ -102,7 +102,17 @@ fn what_is_wrong_with_a_ground_truth_is_named() {
         json!("no"),
         "annotations[0].iscrowd: invalid type: string \"no\", expected 0 or 1",
     );
-    refused("/annotations/0/id", json!("a"), "annotations[0].id: invalid type: string \"a\", expected i64");
+    let id = "a whole number from -2^63 to 2^64 - 1, or text";
+    let refused_id = |value: Value, found: &str| {
+        refused("/annotations/0/id", value, &format!("annotations[0].id: {found}, expected {id}"));
+    };
+    refused_id(json!(null), "invalid type: null");
+    refused_id(json!(true), "invalid type: boolean `true`");
+    refused_id(json!([1]), "invalid type: sequence");
+    refused_id(json!(1.5), "invalid value: floating point `1.5`");
+    // Such numbers would lose their last digits, and be others.
+    refused_id(json!(2f64.powi(64)), "invalid value: floating point `1.8446744073709552e+19`");
+    refused_id(json!(-2f64.powi(63) * 2.0), "invalid value: floating point `-1.8446744073709552e+19`");
     refused("/annotations/2/id", json!(1), "annotations[2].id is 1, expected another than that of annotations[0]");
     refused("/images/1/id", json!(7), "images[1].id is 7, expected another than that of images[0]");
     refused("/categories/1/id", json!(9), "categories[1].id is 9, expected another than that of categories[0]");
@@ -116,7 +126,8 @@ fn what_is_wrong_with_a_ground_truth_is_named() {
         json!(1),
         "annotations[1].category_id is 1, expected an id that the ground truth has",
     );
-    refused("", json!([]), ".: invalid length 0");
+    refused("", json!([]), ".: found a list, expected an object with images, categories and annotations");
+    refused("", json!({"images": []}), ".: missing field `categories`");
 }
 
 #[test]
@@ -128,7 +139,16 @@ fn what_is_wrong_with_detections_is_named() {
     let good = r#"{"image_id": 7, "category_id": 2, "bbox": [0, 0, 1, 1], "score": 1}"#;
     let second = |from: &str, to: &str| format!("[{good}, {}]", good.replace(from, to));
     check(&second("\"score\": 1", "\"score\": null"), "[1].score: invalid type: null, expected f64 at line 1 column");
-    check(&second("\"score\": 1", "\"score\": NaN"), "[1].score: expected value at line 1 column");
+    check(
+        &second("\"score\": 1", "\"score\": NaN"),
+        "[1].score: invalid value: NaN, expected a finite f64 at line 1 column 139",
+    );
+    check(&second("[0, 0, 1, 1]", "[0, -Infinity, 1, 1]"), "[1].bbox[1]: invalid value: -inf, expected a finite f64");
+    check(&second("\"image_id\": 7", "\"image_id\": NaN"), "[1].image_id: invalid value: floating point `NaN`");
+    check(
+        &second("\"image_id\": 7", "\"image_id\": \"7\""),
+        "[1].image_id is \"7\", expected an id that the ground truth has",
+    );
     check(&second("\"score\": 1", "\"score\": 1e999"), "[1].score: number out of range at line 1 column");
     check(&second(", \"score\": 1", ""), "[1]: missing field `score`");
     check(&second("\"image_id\": 7", "\"image_id\": 8"), "[1].image_id is 8, expected an id that the ground truth has");
@@ -153,6 +173,136 @@ fn what_is_unknown_is_skipped_if_asked() {
         {"image_id": 7, "category_id": 2, "bbox": [0, 0, 1, 1], "score": 1}]"#;
     let found = detections(found, Unknown::Skip).unwrap();
     assert_eq!((found.len(), found.n_skipped()), (1, 2));
+}
+
+/// A ground truth and a detection whose ids are written as `image` and `category`, with the id for `{}`.
+fn with_ids(image: &str, category: &str) -> (String, String) {
+    let [i3, i7] = ["-3", "7"].map(|id| image.replace("{}", id));
+    let [c2, c9] = ["2", "9"].map(|id| category.replace("{}", id));
+    let annotation = |id: u32, image: &str, category: &str| {
+        format!(r#"{{"id": {id}, "image_id": {image}, "category_id": {category}, "bbox": [0, 0, 2, 2]}}"#)
+    };
+    let annotations = [annotation(1, &i7, &c9), annotation(5, &i3, &c2), annotation(3, &i7, &c2)].join(", ");
+    let truth = format!(
+        r#"{{"images": [{{"id": {i7}}}, {{"id": {i3}}}], "categories": [{{"id": {c9}}}, {{"id": {c2}}}], "annotations": [{annotations}]}}"#
+    );
+    (truth, format!(r#"[{{"image_id": {i7}, "category_id": {c2}, "bbox": [0, 0, 1, 1], "score": 1}}]"#))
+}
+
+#[test]
+fn ids_are_whole_numbers_or_text() {
+    for (image, category) in [
+        ("{}", "{}"),
+        ("{}.0", "{}"),
+        ("{}", "{}e0"),
+        ("\"{}\"", "{}"),
+        ("\"seq {}.jpg\"", "\"{} é\""),
+        ("\"00{}\"", "{}.00"),
+    ] {
+        let (document, found) = with_ids(image, category);
+        let truth = CocoGroundTruth::parse(document.as_bytes(), Path::new("gt.json"), Unknown::Refuse)
+            .unwrap_or_else(|e| panic!("{document}: {e}"));
+        let found = CocoDetections::parse(found.as_bytes(), Path::new("dt.json"), &truth, Unknown::Refuse)
+            .unwrap_or_else(|e| panic!("{found}: {e}"));
+        let boxes: Vec<usize> = truth.objects().iter().map(Vec::len).collect();
+        assert_eq!((boxes, found.len()), (vec![1, 2], 1), "{image} {category}");
+        assert_eq!(found.by_image(&truth)[1][0].label, 0);
+    }
+    // What is text here is no number there.
+    let (document, _) = with_ids("\"{}\"", "{}");
+    let (_, found) = with_ids("{}", "{}");
+    let truth = CocoGroundTruth::parse(document.as_bytes(), Path::new("gt.json"), Unknown::Refuse).unwrap();
+    let error = CocoDetections::parse(found.as_bytes(), Path::new("dt.json"), &truth, Unknown::Refuse).unwrap_err();
+    assert_eq!(error.to_string(), "dt.json: [0].image_id is 7, expected an id that the ground truth has");
+}
+
+#[test]
+fn names_that_differ_by_case_alone_are_two() {
+    let mut document = document();
+    document["categories"] = json!([{"id": 9, "name": "Car"}, {"id": 2, "name": "car"}]);
+    let truth = truth(&document, Unknown::Refuse).unwrap();
+    let names: Vec<&str> = truth.categories().iter().map(|category| category.name.as_str()).collect();
+    assert_eq!(names, ["car", "Car"]);
+    let labels: Vec<u32> = truth.objects()[1].iter().map(|object| object.label).collect();
+    assert_eq!(labels, [1, 0]);
+}
+
+#[test]
+fn what_is_not_needed_may_be_anything() {
+    for aside in ["null", "NaN", "-Infinity", "[Infinity]", "\"\"", "{\"a\": [NaN, \"\\\"NaN\"]}", "1e999"] {
+        let mut document = document();
+        document["aside"] = "ASIDE".into();
+        for list in ["images", "categories", "annotations"] {
+            for record in document[list].as_array_mut().unwrap() {
+                for field in ["aside", "license", "segmentation", "supercategory", "width"] {
+                    record[field] = "ASIDE".into();
+                }
+            }
+        }
+        document["images"][0]["file_name"] = "ASIDE".into();
+        document["categories"][1]["name"] = "ASIDE".into();
+        let text = format!("\u{feff}\r\n{}", document.to_string().replace("\"ASIDE\"", aside));
+        let truth = CocoGroundTruth::parse(text.as_bytes(), Path::new("gt.json"), Unknown::Refuse);
+        if aside == "1e999" {
+            // A name is looked at.
+            assert!(truth.unwrap_err().to_string().contains("out of range"));
+            continue;
+        }
+        let truth = truth.unwrap_or_else(|e| panic!("{aside}: {e}"));
+        assert_eq!((truth.n_annotations(), truth.categories()[0].name.as_str()), (3, "2"), "{aside}");
+        assert_eq!(truth.images()[1].file_name.as_deref(), (aside == "\"\"").then_some(""));
+        let found = format!(
+            "\u{feff}[{{\"image_id\": 7, \"category_id\": 2, \"bbox\": [0, 0, 1, 1], \"score\": 1, \"id\": {aside}}}]"
+        );
+        assert_eq!(detections(&found, Unknown::Refuse).unwrap().len(), 1, "{aside}");
+    }
+}
+
+#[test]
+fn one_bad_record_skips_itself_alone() {
+    for (pointer, value, left) in [
+        ("/annotations/1/bbox", json!([1, 2, 3]), 2),
+        ("/annotations/1/bbox", json!(null), 2),
+        ("/annotations/2/area", json!("x"), 2),
+        ("/annotations/1/iscrowd", json!(2), 2),
+        ("/annotations/1/id", json!([1]), 2),
+        ("/annotations/2/id", json!(1), 2),
+        ("/annotations/1", json!(7), 2),
+        ("/annotations/1", json!({}), 2),
+        // With an image go its annotations.
+        ("/images/1/id", json!(null), 2),
+        ("/images/1/id", json!(7), 2),
+        ("/categories/0/id", json!(1.5), 2),
+    ] {
+        let mut document = document();
+        *document.pointer_mut(pointer).unwrap() = value.clone();
+        let refused = truth(&document, Unknown::Refuse).unwrap_err().to_string();
+        let record = pointer[1..].split('/').take(2).collect::<Vec<_>>().join("[") + "]";
+        assert!(refused.starts_with(&format!("gt.json: {record}")), "{pointer} {value}: {refused}");
+        let skipping = truth(&document, Unknown::Skip).unwrap();
+        let n = if pointer.starts_with("/annotations") { 1 } else { 2 };
+        assert_eq!((skipping.n_annotations(), skipping.n_skipped()), (left, n), "{pointer} {value}");
+        let first = skipping.skipped().first.as_deref().unwrap();
+        assert!(first.starts_with(&format!("gt.json: {record}")), "{first}");
+    }
+    let good = r#"{"image_id": 7, "category_id": 2, "bbox": [0, 0, 1, 1], "score": 1}"#;
+    for (from, to, field) in [
+        ("\"score\": 1", "\"score\": NaN", "[1].score"),
+        ("\"score\": 1", "\"score\": \"high\"", "[1].score"),
+        (", \"score\": 1", "", "[1]"),
+        ("[0, 0, 1, 1]", "[0, 0, 1]", "[1].bbox"),
+        ("[0, 0, 1, 1]", "[0, 0, 1, null]", "[1].bbox[3]"),
+        ("7", "null", "[1].image_id"),
+    ] {
+        let text = format!("[{good}, {}, {good}]", good.replace(from, to));
+        let found = detections(&text, Unknown::Skip).unwrap();
+        assert_eq!((found.len(), found.n_skipped()), (2, 1), "{to}");
+        let first = found.skipped().first.as_deref().unwrap();
+        assert!(first.starts_with(&format!("dt.json: {field}")), "{first}");
+    }
+    // Half a file has no records.
+    assert!(detections(&format!("[{good}, {{"), Unknown::Skip).is_err());
+    assert!(detections(good, Unknown::Skip).is_err());
 }
 
 #[test]

@@ -58,3 +58,45 @@ fn a_class_has_one_file() {
     let twice = ["a".to_owned(), "a".to_owned()];
     assert!(read_results(Path::new("nowhere"), &twice, &[]).unwrap_err().to_string().contains("names that differ"));
 }
+
+#[test]
+fn names_of_images_may_have_blanks_and_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = ["img 1", "ali (1)", "1", "img", "night/a b", "day/a b", "day/c 2"].map(str::to_owned);
+    let lines = [
+        "img 1 0.9 1 1 10 20",
+        "ali (1) 0.8 1 1 10 20",
+        "1 0.7 1 1 10 20",
+        "img\t0.6\t1 1 10 20",
+        "night/a b 0.5 1 1 10 20",
+        "day/a b 0.4 1 1 10 20",
+        " c 2 3e-1  1 1 10 20 ",
+    ];
+    fs::write(folder.path().join("comp4_det_test_car.txt"), format!("\u{feff}{}", lines.join("\r\n"))).unwrap();
+    let found = read_results(folder.path(), &images, &["car".to_owned()]).unwrap();
+    let scores: Vec<Vec<f64>> = found.iter().map(|found| found.iter().map(|d| d.score).collect()).collect();
+    assert_eq!(scores, [[0.9], [0.8], [0.7], [0.6], [0.5], [0.4], [0.3]]);
+    for (line, expected) in [
+        // Both of two folders have it.
+        ("a b 0.9 1 1 10 20", "\"a b\", expected an image"),
+        ("img  1 0.9 1 1 10 20", "\"img  1 0.9 1 1 10 20\", expected `image score"),
+        ("img 2 0.9 1 1 10 20", "\"img 2 0.9 1 1 10 20\", expected `image score"),
+        ("0.9 1 1 10 20", "\"0.9 1 1 10 20\", expected `image score"),
+    ] {
+        fs::write(folder.path().join("comp4_det_test_car.txt"), format!("1 0.7 1 1 10 20\n{line}")).unwrap();
+        let error = read_results(folder.path(), &images, &["car".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains(&format!("comp4_det_test_car.txt:2: found {expected}")), "{error}");
+    }
+}
+
+#[test]
+fn the_case_of_a_class_counts_where_it_tells_classes_apart() {
+    let of = |files: &[(&str, &str)], classes: &[&str]| -> Vec<u32> {
+        read(files, classes).unwrap()[0].iter().map(|detection| detection.label).collect()
+    };
+    let line = "000004 0.5 1 1 10 20";
+    assert_eq!(of(&[("comp4_det_test_Car.txt", line)], &["car"]), [0]);
+    let both = [("comp4_det_test_Car.txt", line), ("comp4_det_test_car.txt", "")];
+    assert_eq!(of(&both, &["car", "Car"]), [1]);
+    assert!(read(&both[..1], &["car", "Car"]).unwrap_err().to_string().contains("…_car.txt"));
+}

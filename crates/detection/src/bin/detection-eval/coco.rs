@@ -26,8 +26,9 @@ pub(crate) struct Arguments {
     /// Prints `{"stats": [the twelve numbers], "per_class": {NAME: {"ap", "ap50", …}}}`.
     #[arg(long)]
     json: bool,
-    /// Leaves out records of images and categories that the ground truth does not have.
-    #[arg(long)]
+    /// Leaves out, and counts, records that are not as the format has them, and those of images and categories that the ground
+    /// truth does not have.
+    #[arg(long, visible_alias = "skip-invalid")]
     skip_unknown: bool,
 }
 
@@ -60,8 +61,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String> {
     let unknown = if arguments.skip_unknown { Unknown::Skip } else { Unknown::Refuse };
     let ground_truth = CocoGroundTruth::read(&arguments.gt, unknown)?;
     let detections = CocoDetections::read(&arguments.dt, &ground_truth, unknown)?;
-    note_skipped(&arguments.gt, ground_truth.n_skipped(), "annotations");
-    note_skipped(&arguments.dt, detections.n_skipped(), "detections");
+    note_skipped(&arguments.gt, ground_truth.skipped(), "records");
+    note_skipped(&arguments.dt, detections.skipped(), "detections");
     if let Some(index) = ground_truth.zero_id() {
         let gt = arguments.gt.display();
         eprintln!("note: {gt}: annotations[{index}] has the id 0: as in pycocotools, what finds it counts as wrong");

@@ -11,6 +11,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
+use sconce_detection::evaluation::coco::Skipped;
 
 /// How good detections are.
 #[derive(Parser)]
@@ -48,9 +49,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// Says how many records were left out, if any were.
-fn note_skipped(path: &std::path::Path, n: usize, what: &str) {
-    if n > 0 {
-        eprintln!("note: {}: {n} {what} of unknown images or categories are skipped", path.display());
+/// Says how many records were left out, if any were, and why the first was.
+fn note_skipped(path: &std::path::Path, skipped: &Skipped, what: &str) {
+    if let Some(first) = &skipped.first {
+        eprintln!("note: {}: {} {what} are skipped; the first: {first}", path.display(), skipped.n);
     }
 }

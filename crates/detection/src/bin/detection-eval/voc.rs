@@ -58,8 +58,9 @@ pub(crate) struct Arguments {
     /// Prints `{"mean_ap", "per_class": {NAME: {"ap", "objects"}}}`; what there is none of is null.
     #[arg(long)]
     json: bool,
-    /// Leaves out records in COCO's format of images and categories that the ground truth does not have.
-    #[arg(long, requires = "gt")]
+    /// Leaves out, and counts, records in COCO's format that are not as the format has them, and those of images and categories
+    /// that the ground truth does not have.
+    #[arg(long, visible_alias = "skip-invalid", requires = "gt")]
     skip_unknown: bool,
 }
 
@@ -101,10 +102,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<String> {
 fn in_coco_format(gt: &Path, arguments: &Arguments) -> Result<Case> {
     let unknown = if arguments.skip_unknown { Unknown::Skip } else { Unknown::Refuse };
     let ground_truth = CocoGroundTruth::read(gt, unknown)?;
-    note_skipped(gt, ground_truth.n_skipped(), "annotations");
+    note_skipped(gt, ground_truth.skipped(), "records");
     let classes: Vec<String> = ground_truth.categories().iter().map(|category| category.name.clone()).collect();
     let detections = if arguments.dt.is_dir() {
-        read_results(&arguments.dt, &stems(&ground_truth, gt)?, &classes)?
+        read_results(&arguments.dt, &ids(&ground_truth, gt)?, &classes)?
     } else {
         from_coco(&arguments.dt, &ground_truth, unknown)?
     };
@@ -122,7 +123,7 @@ fn in_voc_layout(root: &Path, split: &str, arguments: &Arguments) -> Result<Case
     };
     let coordinates = if arguments.zero_based { VocCoordinates::ZeroBased } else { VocCoordinates::OneBased };
     let (dataset, _) = read_voc(root, &VocConfig { coordinates, ..config })?;
-    let names = dataset.samples().iter().map(|sample| stem(&sample.name).unwrap_or_else(|| sample.name.clone()));
+    let names = dataset.samples().iter().map(|sample| id(sample.name.trim_start_matches("JPEGImages/")));
     let names: Vec<String> = names.collect();
     let classes = dataset.classes().to_vec();
     let detections = read_results(dt, &names, &classes)?;
@@ -152,16 +153,16 @@ fn params(arguments: &Arguments) -> VocParams {
 
 fn from_coco(path: &Path, ground_truth: &CocoGroundTruth, unknown: Unknown) -> Result<Vec<Vec<Detection>>> {
     let detections = CocoDetections::read(path, ground_truth, unknown)?;
-    note_skipped(path, detections.n_skipped(), "detections");
+    note_skipped(path, detections.skipped(), "detections");
     Ok(detections.by_image(ground_truth))
 }
 
 /// What result files call the images.
-fn stems(ground_truth: &CocoGroundTruth, path: &Path) -> Result<Vec<String>> {
+fn ids(ground_truth: &CocoGroundTruth, path: &Path) -> Result<Vec<String>> {
     let images = ground_truth.images().iter();
     images
         .map(|image| {
-            image.file_name.as_deref().and_then(stem).with_context(|| {
+            image.file_name.as_deref().map(id).with_context(|| {
                 format!(
                     "{}: the image {} has no file_name, by which result files would call it",
                     path.display(),
@@ -172,9 +173,9 @@ fn stems(ground_truth: &CocoGroundTruth, path: &Path) -> Result<Vec<String>> {
         .collect()
 }
 
-/// What result files call the image in the file `name`: its name without folder and ending.
-fn stem(name: &str) -> Option<String> {
-    Path::new(name).file_stem().map(|stem| stem.to_string_lossy().into_owned())
+/// What result files call the image in the file `name`: the same without the ending.
+fn id(name: &str) -> String {
+    Path::new(name).with_extension("").to_string_lossy().into_owned()
 }
 
 fn report(classes: &[String], evaluation: &VocEvaluation) -> Value {

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use sconce_core::geometry::BBox;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
-    super::{Result, error::RecordAt},
-    boxes::{Found, Xywh},
+    super::Result,
+    boxes::Found,
+    fields::Finite,
     ground_truth::CocoGroundTruth,
-    json::{Unknown, parse, read},
+    id::CocoId,
+    json::{Reader, Skipped, Unknown, begins_with, numbered, read},
 };
 use crate::Detection;
 
@@ -17,24 +20,26 @@ use crate::Detection;
 #[derive(Clone, Debug)]
 pub struct CocoDetections {
     found: Vec<Found>,
-    n_skipped: usize,
+    skipped: Skipped,
 }
 
 #[derive(Deserialize)]
 struct Record {
-    image_id: i64,
-    category_id: i64,
-    bbox: Xywh,
-    score: f64,
+    image_id: CocoId,
+    category_id: CocoId,
+    bbox: [Finite; 4],
+    score: Finite,
 }
 
 impl CocoDetections {
-    /// Reads what a detector has found in the images of `ground_truth`.
+    /// Reads what a detector has found in the images of `ground_truth`. `NaN` and `Infinity` are read as Python does, where
+    /// they are not needed.
     ///
     /// # Errors
     /// [`EvaluationError::Io`](super::super::EvaluationError::Io),
-    /// [`Json`](super::super::EvaluationError::Json) for what is not as the format has it, and with [`Unknown::Refuse`]
-    /// [`Record`](super::super::EvaluationError::Record) for an image or a category that the ground truth does not have.
+    /// [`Json`](super::super::EvaluationError::Json) for a file that is not JSON or no list, and with [`Unknown::Refuse`]
+    /// for a record that is not as the format has it, or [`Record`](super::super::EvaluationError::Record) for one of an
+    /// image or a category that the ground truth does not have.
     pub fn read(path: &Path, ground_truth: &CocoGroundTruth, unknown: Unknown) -> Result<Self> {
         Self::parse(&read(path)?, path, ground_truth, unknown)
     }
@@ -44,20 +49,25 @@ impl CocoDetections {
     /// # Errors
     /// As [`CocoDetections::read`].
     pub fn parse(bytes: &[u8], origin: &Path, ground_truth: &CocoGroundTruth, unknown: Unknown) -> Result<Self> {
-        let records: Vec<Record> = parse(bytes, origin)?;
-        let (images, classes) = (ground_truth.image_places(), ground_truth.class_places());
-        let n = records.len();
-        let mut found = Vec::with_capacity(n);
-        for (index, record) in records.into_iter().enumerate() {
-            let at = RecordAt { origin: &origin.display(), list: "", index };
-            let image = images.find(record.image_id, "image_id", unknown, at)?;
-            let class = classes.find(record.category_id, "category_id", unknown, at)?;
-            if let Some((image, class)) = image.zip(class) {
-                found.push(Found { image, class, bbox: record.bbox, score: record.score });
-            }
+        let mut reader = Reader::new(origin, unknown);
+        if begins_with(bytes, b'{') {
+            const REASON: &str = "invalid type: map, expected a sequence of detections, each an object with image_id, \
+                                  category_id, bbox and score";
+            return Err(reader.fail(".".to_owned(), REASON.to_owned()));
         }
-        let n_skipped = n - found.len();
-        Ok(Self { found, n_skipped })
+        let records = match reader.document::<Vec<Record>, Vec<Value>>(bytes)? {
+            Ok(records) => numbered(records),
+            Err(values) => reader.records("", values)?,
+        };
+        let (images, classes) = (ground_truth.image_places(), ground_truth.class_places());
+        let mut found = Vec::with_capacity(records.len());
+        for (index, record) in records {
+            let Some(image) = reader.find(&images, &record.image_id, ("image_id", "", index))? else { continue };
+            let Some(class) = reader.find(&classes, &record.category_id, ("category_id", "", index))? else { continue };
+            let bbox = record.bbox.map(|Finite(number)| number);
+            found.push(Found { image, class, bbox, score: record.score.0 });
+        }
+        Ok(Self { found, skipped: reader.skipped })
     }
 
     /// The number of detections.
@@ -70,9 +80,14 @@ impl CocoDetections {
         self.found.is_empty()
     }
 
-    /// The number of detections in other images or of other categories, which were skipped.
+    /// The number of records that were skipped.
     pub fn n_skipped(&self) -> usize {
-        self.n_skipped
+        self.skipped.n
+    }
+
+    /// The records that were skipped.
+    pub fn skipped(&self) -> &Skipped {
+        &self.skipped
     }
 
     /// The detections in every image of `ground_truth`, of which they were read, in the order of its images.

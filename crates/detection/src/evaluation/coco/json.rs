@@ -1,15 +1,22 @@
 //! Parts of both readers.
 
-use std::{collections::HashMap, fmt, fs, path::Path};
-
-use serde::{
-    Deserializer,
-    de::{DeserializeOwned, Error, Unexpected, Visitor},
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
+    fs,
+    path::Path,
 };
 
-use super::super::{EvaluationError, Result, error::RecordAt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-/// What becomes of a record whose image or category the ground truth does not have.
+use super::{
+    super::{EvaluationError, Result, error::RecordAt},
+    fields::with_stand_ins,
+    id::CocoId,
+};
+
+/// What becomes of a record that is not as the format has it, or whose image or category the ground truth does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unknown {
     /// It is an error.
@@ -19,86 +26,159 @@ pub enum Unknown {
     Skip,
 }
 
+/// Records that were left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// How many.
+    pub n: usize,
+    /// The error that the first would have been; it names file, record and field.
+    pub first: Option<String>,
+}
+
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(EvaluationError::io(path))
 }
 
-/// A document. Where it is wrong is looked for only then, which takes longer than reading does.
-pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], origin: &Path) -> Result<T> {
-    serde_json::from_slice(bytes).map_err(|error| {
-        let mut track = serde_path_to_error::Track::new();
-        let mut document = serde_json::Deserializer::from_slice(bytes);
-        let again = T::deserialize(serde_path_to_error::Deserializer::new(&mut document, &mut track));
-        let at = if again.is_err() { track.path().to_string() } else { "after the document".to_owned() };
-        EvaluationError::Json { path: origin.to_owned(), at, reason: error.to_string() }
-    })
+/// The records of a list, each with its place in the file.
+pub(super) type Records<T> = Vec<(usize, T)>;
+
+pub(super) fn numbered<T>(records: Vec<T>) -> Records<T> {
+    records.into_iter().enumerate().collect()
+}
+
+/// A file that is being read, and what was left out of it.
+pub(super) struct Reader<'a> {
+    pub(super) origin: &'a Path,
+    pub(super) unknown: Unknown,
+    pub(super) skipped: Skipped,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(origin: &'a Path, unknown: Unknown) -> Self {
+        Self { origin, unknown, skipped: Skipped::default() }
+    }
+
+    /// A document: as `T`, if every record is good, and else as `V`, whose records are values that are looked at one by one.
+    pub(super) fn document<T: DeserializeOwned, V: DeserializeOwned>(
+        &self,
+        bytes: &[u8],
+    ) -> Result<std::result::Result<T, V>> {
+        match (parse(bytes, self.origin), self.unknown) {
+            (Ok(document), _) => Ok(Ok(document)),
+            (Err(error), Unknown::Refuse) => Err(error),
+            // What is not even JSON has no records.
+            (Err(_), Unknown::Skip) => parse(bytes, self.origin).map(Err),
+        }
+    }
+
+    /// The good ones of `values`.
+    pub(super) fn records<T: DeserializeOwned>(&mut self, list: &str, values: Vec<Value>) -> Result<Records<T>> {
+        let mut records = Vec::with_capacity(values.len());
+        for (index, value) in values.into_iter().enumerate() {
+            match serde_path_to_error::deserialize(value) {
+                Ok(record) => records.push((index, record)),
+                Err(error) => {
+                    let at = match error.path().to_string().as_str() {
+                        "." => format!("{list}[{index}]"),
+                        field => format!("{list}[{index}].{field}"),
+                    };
+                    self.skip(self.fail(at, error.into_inner().to_string()))?;
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// Counts a record that is left out, or refuses it.
+    pub(super) fn skip(&mut self, error: EvaluationError) -> Result<()> {
+        if self.unknown == Unknown::Refuse {
+            return Err(error);
+        }
+        self.skipped.n += 1;
+        self.skipped.first.get_or_insert_with(|| error.to_string());
+        Ok(())
+    }
+
+    /// Leaves the first record of every id.
+    pub(super) fn unique<T>(
+        &mut self,
+        list: &'static str,
+        records: Records<T>,
+        id_of: impl Fn(&T) -> &CocoId,
+    ) -> Result<Records<T>> {
+        let mut seen = HashMap::new();
+        let mut kept = Vec::with_capacity(records.len());
+        for (index, record) in records {
+            match seen.entry(id_of(&record).clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(index);
+                    kept.push((index, record));
+                }
+                Entry::Occupied(first) => {
+                    let at = RecordAt { origin: &self.origin.display(), list, index };
+                    let expected = format_args!("another than that of {list}[{}]", first.get());
+                    self.skip(at.fail("id", id_of(&record), expected))?;
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// The place of the image or category of a record, or `None` if the record is skipped.
+    pub(super) fn find(
+        &mut self,
+        places: &Places,
+        id: &CocoId,
+        (field, list, index): (&'static str, &'static str, usize),
+    ) -> Result<Option<u32>> {
+        let place = places.0.get(id).copied();
+        if place.is_none() {
+            let at = RecordAt { origin: &self.origin.display(), list, index };
+            self.skip(at.fail(field, id, "an id that the ground truth has"))?;
+        }
+        Ok(place)
+    }
+
+    pub(super) fn fail(&self, at: String, reason: String) -> EvaluationError {
+        EvaluationError::Json { path: self.origin.to_owned(), at, reason }
+    }
 }
 
 /// Where the images, or the categories, stand in the order of their ids.
-pub(super) struct Places(HashMap<i64, u32>);
+pub(super) struct Places(HashMap<CocoId, u32>);
 
 impl Places {
-    pub(super) fn new(sorted: impl Iterator<Item = i64>) -> Self {
-        Self(sorted.zip(0..).collect())
-    }
-
-    /// The place of an id, or `None` if records with others are skipped.
-    pub(super) fn find(&self, id: i64, field: &'static str, unknown: Unknown, at: RecordAt<'_>) -> Result<Option<u32>> {
-        match (self.0.get(&id), unknown) {
-            (Some(&place), _) => Ok(Some(place)),
-            (None, Unknown::Skip) => Ok(None),
-            (None, Unknown::Refuse) => Err(at.fail(field, id, "an id that the ground truth has")),
-        }
+    pub(super) fn new<'a>(sorted: impl Iterator<Item = &'a CocoId>) -> Self {
+        Self(sorted.cloned().zip(0..).collect())
     }
 }
 
-/// Checks that no id stands in a list twice.
-pub(super) fn check_unique(ids: impl Iterator<Item = i64>, list: &'static str, origin: &Path) -> Result<()> {
-    let mut seen = HashMap::new();
-    for (index, id) in ids.enumerate() {
-        if let Some(first) = seen.insert(id, index) {
-            let at = RecordAt { origin: &origin.display(), list, index };
-            return Err(at.fail("id", id, format_args!("another than that of {list}[{first}]")));
-        }
-    }
-    Ok(())
+/// What a document begins with, behind a byte order mark.
+pub(super) fn begins_with(bytes: &[u8], bracket: u8) -> bool {
+    without_mark(bytes).trim_ascii_start().first() == Some(&bracket)
 }
 
-/// 0 or 1, which some write as `false` or `true`, as `0.0` or `1.0`, or not at all: `null`.
-pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<bool, D::Error> {
-    deserializer.deserialize_any(Flag)
+fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-struct Flag;
-
-impl Visitor<'_> for Flag {
-    type Value = bool;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("0 or 1")
+/// A document. Numbers that JSON has not, and where it is wrong, are looked for only then, which takes longer than reading does.
+fn parse<T: DeserializeOwned>(bytes: &[u8], origin: &Path) -> Result<T> {
+    let bytes = without_mark(bytes);
+    let mut error = match serde_json::from_slice(bytes) {
+        Ok(document) => return Ok(document),
+        Err(error) => error,
+    };
+    let bytes = with_stand_ins(bytes);
+    if let Cow::Owned(bytes) = &bytes {
+        error = match serde_json::from_slice(bytes) {
+            Ok(document) => return Ok(document),
+            Err(error) => error,
+        };
     }
-
-    fn visit_bool<E: Error>(self, flag: bool) -> std::result::Result<bool, E> {
-        Ok(flag)
-    }
-
-    fn visit_unit<E: Error>(self) -> std::result::Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> std::result::Result<bool, E> {
-        match number {
-            0.0 => Ok(false),
-            1.0 => Ok(true),
-            _ => Err(E::invalid_value(Unexpected::Float(number), &self)),
-        }
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> std::result::Result<bool, E> {
-        match number {
-            0 => Ok(false),
-            1 => Ok(true),
-            _ => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
-        }
-    }
+    let mut track = serde_path_to_error::Track::new();
+    let mut document = serde_json::Deserializer::from_slice(&bytes);
+    let again = T::deserialize(serde_path_to_error::Deserializer::new(&mut document, &mut track));
+    let at = if again.is_err() { track.path().to_string() } else { "after the document".to_owned() };
+    Err(EvaluationError::Json { path: origin.to_owned(), at, reason: error.to_string() })
 }

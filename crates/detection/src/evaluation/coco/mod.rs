@@ -27,7 +27,9 @@
 mod accumulation;
 mod boxes;
 mod detections;
+mod fields;
 mod ground_truth;
+mod id;
 mod json;
 mod matching;
 mod params;
@@ -35,7 +37,8 @@ mod summary;
 
 pub use detections::CocoDetections;
 pub use ground_truth::{CocoCategory, CocoGroundTruth, CocoImage};
-pub use json::Unknown;
+pub use id::CocoId;
+pub use json::{Skipped, Unknown};
 pub use params::{Area, AreaRange, CocoParams};
 pub use summary::{CocoEvaluation, CocoSummary};
 

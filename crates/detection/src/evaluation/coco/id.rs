@@ -1,0 +1,94 @@
+//! What files call images, categories and annotations.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Unexpected, Visitor},
+};
+
+use super::fields::stood_for;
+
+/// What a file calls an image, a category or an annotation.
+///
+/// Ids are equal as they are in Python: `1.0` is 1, but `"1"` is not, and `"001"` is not `"1"`.
+/// They have the order of pycocotools: numbers by size, text by its characters. Numbers are before text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CocoId {
+    /// A whole number, from −2⁶³ to 2⁶⁴ − 1.
+    Number(i128),
+    /// Text, as it stands there.
+    Text(String),
+}
+
+impl CocoId {
+    /// Whether NumPy makes the number 0 of it.
+    pub(super) fn is_zero(&self) -> bool {
+        match self {
+            Self::Number(number) => *number == 0,
+            Self::Text(text) => text.trim().parse::<f64>().is_ok_and(|number| number == 0.0),
+        }
+    }
+}
+
+impl From<i64> for CocoId {
+    fn from(number: i64) -> Self {
+        Self::Number(number.into())
+    }
+}
+
+impl From<&str> for CocoId {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl fmt::Display for CocoId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CocoId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(IdVisitor)
+    }
+}
+
+struct IdVisitor;
+
+impl Visitor<'_> for IdVisitor {
+    type Value = CocoId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number from -2^63 to 2^64 - 1, or text")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<CocoId, E> {
+        Ok(CocoId::Number(number.into()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<CocoId, E> {
+        Ok(CocoId::Number(number.into()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<CocoId, E> {
+        // The parser makes such numbers of whole ones beyond these bounds too, of which several become the same.
+        let is_exact = number.fract() == 0.0 && (-(2f64.powi(63))..2f64.powi(64)).contains(&number);
+        if is_exact {
+            Ok(CocoId::Number(number as i128))
+        } else {
+            Err(E::invalid_value(Unexpected::Float(number), &self))
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<CocoId, E> {
+        match stood_for(text) {
+            Some(number) => Err(E::invalid_value(Unexpected::Float(number), &self)),
+            None => Ok(CocoId::Text(text.to_owned())),
+        }
+    }
+}
