@@ -65,10 +65,15 @@ impl AnchorConfig {
             return Err(Error::argument(OP, "stride", 0, "at least 1"));
         }
         let different = self.sizes.iter().find(|sizes| sizes.len() != self.sizes[0].len());
-        match different {
+        if let Some(sizes) = different {
             // One head predicts for all maps.
-            Some(sizes) => {
-                Err(Error::argument(OP, "sizes of a map", sizes, format!("{} of them", self.sizes[0].len())))
+            return Err(Error::argument(OP, "sizes of a map", sizes, format!("{} of them", self.sizes[0].len())));
+        }
+        let all = (0..self.sizes.len()).flat_map(|level| self.cell(level));
+        match all.into_iter().find(|anchor| !anchor.has_extent()) {
+            Some(anchor) => {
+                let expected = "sizes and ratios that leave it a width and a height when sides are rounded";
+                Err(Error::argument(OP, "an anchor", anchor, expected))
             }
             None => Ok(()),
         }
@@ -79,8 +84,28 @@ impl AnchorConfig {
         self.sizes.first().map_or(0, Vec::len) * self.aspect_ratios.len()
     }
 
+    /// Pixels from one position of a map to the next, down and across.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if that is not what the rule says of an image of this size: a map may be a position smaller or larger
+    /// than the image's side by the stride.
+    pub(crate) fn steps(&self, image: (usize, usize), map: (usize, usize)) -> Result<(usize, usize)> {
+        match self.rule {
+            AnchorRule::Torchvision => Ok((image.0 / map.0.max(1), image.1 / map.1.max(1))),
+            AnchorRule::Caffe { stride } => {
+                let fits = |pixels: usize, positions: usize| pixels.abs_diff(positions * stride) < stride;
+                if fits(image.0, map.0) && fits(image.1, map.1) {
+                    return Ok((stride, stride));
+                }
+                let found = format!("{}×{} positions", map.0, map.1);
+                let expected = format!("one of {}×{} pixels by a stride of {stride}", image.0, image.1);
+                Err(Error::argument("anchors", "a feature map", found, expected))
+            }
+        }
+    }
+
     /// The anchors of one position of the map `level`, at the origin: those of the first aspect ratio first.
-    fn cell(&self, level: usize) -> Vec<BBox> {
+    pub(crate) fn cell(&self, level: usize) -> Vec<BBox> {
         let pairs =
             self.aspect_ratios.iter().flat_map(|&ratio| self.sizes[level].iter().map(move |&size| (ratio, size)));
         match self.rule {
@@ -97,7 +122,7 @@ impl AnchorConfig {
     /// - `maps`: height and width of each feature map, in positions
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are not as many maps as lists of sizes.
+    /// [`Error::Argument`] if there are not as many maps as lists of sizes, or by Caffe's rule a map is not of its stride.
     pub fn grid(&self, image: (usize, usize), maps: &[(usize, usize)]) -> Result<Vec<BBox>> {
         if maps.len() != self.sizes.len() {
             let expected = format!("{}, one for each list of anchor sizes", self.sizes.len());
@@ -105,10 +130,7 @@ impl AnchorConfig {
         }
         let mut anchors = Vec::new();
         for (level, &(rows, columns)) in maps.iter().enumerate() {
-            let (down, across) = match self.rule {
-                AnchorRule::Torchvision => (image.0 / rows.max(1), image.1 / columns.max(1)),
-                AnchorRule::Caffe { stride } => (stride, stride),
-            };
+            let (down, across) = self.steps(image, (rows, columns))?;
             let cell = self.cell(level);
             for (row, column) in (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))) {
                 let (x, y) = ((column * across) as f64, (row * down) as f64);
@@ -192,9 +214,26 @@ mod tests {
             AnchorConfig { aspect_ratios: vec![1.0, f64::NAN], ..good.clone() },
             AnchorConfig { aspect_ratios: vec![0.0], ..good.clone() },
             AnchorConfig { rule: AnchorRule::Caffe { stride: 0 }, ..good.clone() },
+            // Rounded, they have no width or no height.
+            AnchorConfig { sizes: vec![vec![128.0, 0.9]], ..good.clone() },
+            AnchorConfig { aspect_ratios: vec![1500.0], rule: AnchorRule::Caffe { stride: 16 }, ..good.clone() },
+            AnchorConfig { aspect_ratios: vec![1e-9], ..good.clone() },
         ] {
             assert!(bad.validate().is_err(), "{bad:?}");
         }
         assert!(good.grid((64, 64), &[(4, 4), (2, 2)]).is_err());
+    }
+
+    #[test]
+    fn a_map_of_another_stride_is_refused() {
+        let config = AnchorConfig::faster_rcnn(AnchorRule::Caffe { stride: 8 });
+        // A map is rounded down or up.
+        for map in [(8, 12), (7, 12), (8, 13)] {
+            config.grid((63, 100), &[map]).unwrap();
+        }
+        for map in [(4, 6), (16, 24), (8, 6), (0, 12)] {
+            let error = config.grid((63, 100), &[map]).unwrap_err().to_string();
+            assert!(error.contains("stride of 8"), "{error}");
+        }
     }
 }

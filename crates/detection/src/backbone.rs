@@ -101,6 +101,24 @@ impl BackboneConfig {
         }
     }
 
+    /// Height and width of the upper part's map of an image of this height and width.
+    pub fn map_size(&self, image: (usize, usize)) -> (usize, usize) {
+        let stride = self.stride();
+        match self {
+            // Pooling leaves out what is less than a window.
+            Self::Vgg { .. } => (image.0 / stride, image.1 / stride),
+            Self::ResNet { .. } => (image.0.div_ceil(stride), image.1.div_ceil(stride)),
+        }
+    }
+
+    /// Bins along both axes of the regions that the head takes, if it takes those alone.
+    pub(crate) fn region_size(&self) -> Option<usize> {
+        match self {
+            Self::Vgg { head: VggRegionHead::Classifier { .. }, .. } => Some(7),
+            _ => None,
+        }
+    }
+
     /// Checks that there is such a network.
     ///
     /// # Errors
@@ -151,20 +169,15 @@ impl Backbone {
     /// [`Error::Argument`] for a configuration without sense, else as [`Scope::param`].
     pub fn new(scope: &Scope, config: &BackboneConfig, size: (usize, usize)) -> Result<Self> {
         config.validate()?;
+        if config.region_size().is_some_and(|needed| size != (needed, needed)) {
+            return Err(Error::argument("Backbone", "the size of regions", size, "(7, 7) for VGG's classifier"));
+        }
         let [_, channels] = config.channels();
         let place = scope.pp("backbone");
         match config {
             BackboneConfig::Vgg { network, lower, head } => {
                 let trunk = Vgg::new(&place, network)?;
                 let (head, n_features) = match head {
-                    VggRegionHead::Classifier { .. } if size != (7, 7) => {
-                        return Err(Error::argument(
-                            "Backbone",
-                            "the size of regions",
-                            size,
-                            "(7, 7) for VGG's classifier",
-                        ));
-                    }
                     VggRegionHead::Classifier { head } => {
                         (RegionHead::Classifier(VggHead::new(&place, channels, head)?), head.hidden)
                     }

@@ -1,10 +1,10 @@
 //! Faster R-CNN (Ren et al., 2015): a trunk, region proposals, and heads on regions.
 
-use sconce_backbones::weights::{self, KeyMap, Rule, StateDict, Unmatched, WeightsError};
-use sconce_core::{Error, LoadReport, Params, Result, Rng, Scope, Tensor, nn::Mode};
+use sconce_core::{Error, Result, Rng, Scope, Tensor, nn::Mode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    anchors::AnchorRule,
     backbone::{Backbone, BackboneConfig},
     coder::BoxConvention,
     detection::Detection,
@@ -33,12 +33,24 @@ impl FasterRcnnConfig {
     /// # Errors
     /// [`Error::Argument`] with the first setting that has no sense.
     pub fn validate(&self) -> Result<()> {
+        const OP: &str = "FasterRcnnConfig";
         self.backbone.validate()?;
         self.rpn.validate()?;
         self.roi_heads.validate()?;
-        match self.rpn.anchors.sizes.len() {
-            1 => Ok(()),
-            n => Err(Error::argument("FasterRcnnConfig", "lists of anchor sizes", n, "1, for the trunk's one map")),
+        let lists = self.rpn.anchors.sizes.len();
+        if lists != 1 {
+            return Err(Error::argument(OP, "lists of anchor sizes", lists, "1, for the trunk's one map"));
+        }
+        let (stride, size) = (self.backbone.stride(), self.roi_heads.pool.size);
+        match self.rpn.anchors.rule {
+            AnchorRule::Caffe { stride: found } if found != stride => {
+                let expected = format!("{stride}, the pixels to a position of the trunk's map");
+                Err(Error::argument(OP, "rpn.anchors.rule.stride", found, expected))
+            }
+            _ if self.backbone.region_size().is_some_and(|needed| needed != size) => {
+                Err(Error::argument(OP, "roi_heads.pool.size", size, "7 for VGG's classifier"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -213,30 +225,6 @@ impl FasterRcnn {
         let regions = self.roi_heads.forward(&self.backbone, (features, context), &boxes, (Mode::Eval, rng))?;
         self.roi_heads.detections(&regions, &boxes, sizes)
     }
-}
-
-/// Copies a backbone's weights under torchvision's names (a classifier's, or what `moco convert` writes) into a detector's
-/// parameters. The file's classifier is used where the detector has it, and left out where it has not.
-///
-/// # Errors
-/// As [`weights::load_backbone`].
-pub fn load_backbone(params: &Params, weights: &StateDict) -> std::result::Result<LoadReport, WeightsError> {
-    let names = params.names();
-    let is_used = |name: &str| !is_classifier(name) || names.iter().any(|n| n.strip_prefix("backbone.") == Some(name));
-    let wanted: Vec<Rule> = weights
-        .tensors()
-        .keys()
-        .filter(|name| is_used(name))
-        .map(|name| Rule::prefix(name.clone(), format!("backbone.{name}")))
-        .collect();
-    let renamed = weights.clone().renamed(&KeyMap::new(wanted, Unmatched::Drop))?;
-    // Everything else is the detector's own, or the method's that stands on it.
-    let others: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.starts_with("backbone.")).collect();
-    weights::load_backbone(params, &renamed, &others)
-}
-
-fn is_classifier(name: &str) -> bool {
-    name.starts_with("fc.") || name.starts_with("classifier.")
 }
 
 /// Height and width of a batch of images.

@@ -10,12 +10,14 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
+mod anchor_fit;
 mod anchors;
 mod backbone;
 mod coder;
 mod detection;
 pub mod evaluation;
 mod faster_rcnn;
+mod loading;
 mod matcher;
 mod presets;
 mod proposals;
@@ -25,14 +27,16 @@ mod rpn;
 mod sampler;
 mod target;
 
+pub use anchor_fit::{AnchorCounts, AnchorFit};
 pub use anchors::{AnchorConfig, AnchorRule};
 pub use backbone::{Backbone, BackboneConfig, VggRegionHead};
 pub use coder::{BoxCoder, BoxConvention};
 pub use detection::Detection;
-pub use faster_rcnn::{DetectionLosses, FasterRcnn, FasterRcnnConfig, TrainingPass, load_backbone};
+pub use faster_rcnn::{DetectionLosses, FasterRcnn, FasterRcnnConfig, TrainingPass};
+pub use loading::{LeftOutPart, Predictors, StartReport, load_backbone, load_start};
 pub use matcher::{Match, MatcherConfig};
 pub use proposals::{ProposalConfig, ScoredBox};
-pub use roi_heads::{RoiHeads, RoiHeadsConfig, RoiLosses, RoiOutput, SampledRois};
+pub use roi_heads::{PredictorInit, RoiHeads, RoiHeadsConfig, RoiLosses, RoiOutput, SampledRois};
 pub use roi_pool::{RoiOperation, RoiPoolConfig};
 pub use rpn::{Objectness, Rpn, RpnConfig, RpnLosses, RpnOutput, Straddling};
 pub use sampler::{Sample, SamplerConfig, Shortage};

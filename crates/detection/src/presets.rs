@@ -9,14 +9,15 @@ use crate::{
     faster_rcnn::FasterRcnnConfig,
     matcher::MatcherConfig,
     proposals::ProposalConfig,
-    roi_heads::RoiHeadsConfig,
+    roi_heads::{PredictorInit, RoiHeadsConfig},
     roi_pool::{RoiOperation, RoiPoolConfig},
     rpn::{Objectness, RpnConfig, Straddling},
     sampler::{SamplerConfig, Shortage},
 };
 
 impl FasterRcnnConfig {
-    /// torchvision's `FasterRCNN` with its defaults on a backbone of one map, and the anchors of the paper.
+    /// torchvision's `FasterRCNN` with its defaults on a backbone of one map, and the anchors of the paper. Its layers begin as
+    /// torchvision's.
     pub fn torchvision(backbone: BackboneConfig, n_classes: usize) -> Self {
         let [_, channels] = backbone.channels();
         let proposals = |n| ProposalConfig { before_nms: n, after_nms: n, nms_iou: 0.7, min_size: 1e-3 };
@@ -45,6 +46,7 @@ impl FasterRcnnConfig {
                 max_detections: 100,
                 min_size: 1e-2,
                 context: 0,
+                init: PredictorInit::Torchvision,
             },
             convention: BoxConvention::Continuous,
         }
@@ -74,6 +76,7 @@ impl FasterRcnnConfig {
                 min_score: 0.0,
                 nms_iou: 0.3,
                 min_size: 0.0,
+                init: PredictorInit::Caffe,
                 ..default.roi_heads
             },
             convention: BoxConvention::Inclusive,
@@ -82,7 +85,7 @@ impl FasterRcnnConfig {
     }
 
     /// A detector for small pictures, a hundred pixels wide with objects of 20 to 50: four stages of 16 to 128 channels, one
-    /// map at a stride of 8. Its trunk is small enough to be trained on two cores.
+    /// map at a stride of 8. Its trunk is small enough to be trained on two cores. Its predictors begin as py-faster-rcnn's.
     pub fn small(n_classes: usize) -> Self {
         let network = VggConfig { convolutions: [1, 1, 1, 1, 0], width: 0.25, ..VggConfig::vgg11() }.with_batch_norm();
         let head = VggRegionHead::Mlp { hidden: 128 };
@@ -104,6 +107,7 @@ impl FasterRcnnConfig {
             roi_heads: RoiHeadsConfig {
                 pool: RoiPoolConfig { size: 4, ..default.roi_heads.pool },
                 sampler: SamplerConfig { per_image: 32, ..default.roi_heads.sampler },
+                init: PredictorInit::Caffe,
                 ..default.roi_heads
             },
             ..default

@@ -36,7 +36,7 @@ pub struct RoiHeadsConfig {
     pub box_weights: [f64; 4],
     /// The distance at which the loss of the boxes becomes linear: ⅑ in torchvision, 1 in the paper (eq. 3) and its code.
     pub box_beta: f64,
-    /// A detection has at least this score.
+    /// A detection has more than this score: one of the score itself is none, as in torchvision.
     pub min_score: f64,
     /// The intersection over union above which the worse of two detections of a class is dropped.
     pub nms_iou: f64,
@@ -46,6 +46,21 @@ pub struct RoiHeadsConfig {
     pub min_size: f64,
     /// Features of the whole image that are put before those of each region.
     pub context: usize,
+    /// How the predictors begin.
+    #[serde(default)]
+    pub init: PredictorInit,
+}
+
+/// How the layers that predict classes and boxes of regions begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PredictorInit {
+    /// As py-faster-rcnn's: normal with a standard deviation of 0.01 for classes and of 0.001 for boxes, and no bias. It is
+    /// what configurations mean that do not say it.
+    #[default]
+    Caffe,
+    /// As torchvision's `FastRCNNPredictor`: PyTorch's default, uniform in ±1/√n of n features.
+    Torchvision,
 }
 
 /// The layers that say what a region is and where exactly: `roi_heads.box_predictor.{cls_score,bbox_pred}`.
@@ -128,11 +143,16 @@ impl RoiHeads {
         convention: BoxConvention,
     ) -> Result<Self> {
         config.validate()?;
+        if n_features == 0 || stride == 0 {
+            return Err(Error::argument("RoiHeads", "n_features and stride", (n_features, stride), "at least 1"));
+        }
         let scope = scope.pp("roi_heads.box_predictor");
         let (n_in, classes) = (n_features + config.context, 1 + config.n_classes);
-        // As py-faster-rcnn begins them.
-        let layer = |name: &str, n_out: usize, std: f64| {
-            Linear::with_init(&scope.pp(name), (n_in, n_out), (Init::Normal { mean: 0.0, std }, Init::ZEROS))
+        let layer = |name: &str, n_out: usize, std: f64| match config.init {
+            PredictorInit::Torchvision => Linear::new(&scope.pp(name), (n_in, n_out)),
+            PredictorInit::Caffe => {
+                Linear::with_init(&scope.pp(name), (n_in, n_out), (Init::Normal { mean: 0.0, std }, Init::ZEROS))
+            }
         };
         Ok(Self {
             cls_score: layer("cls_score", classes, 0.01)?,

@@ -192,6 +192,7 @@ impl Rpn {
     pub fn losses(&self, output: &RpnOutput, targets: &Targets<'_>, rng: &mut Rng) -> Result<RpnLosses> {
         let n_anchors = output.anchors.len();
         targets.check("Rpn::losses", output.deltas.dim(0)?)?;
+        self.check("Rpn::losses", output, targets.sizes.len())?;
         // Rows of the flattened output, whether each stands for an object, and the boxes of those that do.
         let (mut rows, mut is_object, mut positives, mut boxes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (image, (&size, objects)) in targets.sizes.iter().zip(targets.objects).enumerate() {
@@ -216,6 +217,22 @@ impl Rpn {
             objectness: self.objectness_loss(&output.objectness, rows, is_object)?,
             bbox: box_loss(&output.deltas.flatten_to(1)?, positives, boxes, (self.config.box_beta, n_sampled))?,
         })
+    }
+
+    /// Refuses what is not said of `n` images and all anchors.
+    fn check(&self, op: &'static str, output: &RpnOutput, n: usize) -> Result<()> {
+        let a = output.anchors.len();
+        let objectness = match self.config.objectness {
+            Objectness::Sigmoid => vec![n, a],
+            Objectness::Softmax => vec![n, a, 2],
+        };
+        let found = (output.objectness.dims(), output.deltas.dims(), output.ends.last().copied().unwrap_or(0));
+        let expected = (&objectness[..], &[n, a, 4][..], a);
+        if found == expected {
+            return Ok(());
+        }
+        const WHAT: &str = "objectness, deltas and the end of the last map's anchors";
+        Err(Error::argument(op, WHAT, format!("{found:?}"), format!("{expected:?}")))
     }
 
     /// What each anchor stands for in an image of this size.
@@ -273,6 +290,7 @@ impl Rpn {
         sizes: &[(usize, usize)],
         config: &ProposalConfig,
     ) -> Result<Vec<Vec<ScoredBox>>> {
+        self.check("Rpn::proposals", output, sizes.len())?;
         let logits = match self.config.objectness {
             Objectness::Sigmoid => output.objectness.clone(),
             // The object's probability as that of one logit.
@@ -282,21 +300,8 @@ impl Rpn {
             }
         };
         let n_anchors = output.anchors.len();
-        if logits.dims() != [sizes.len(), n_anchors] {
-            let expected = [sizes.len(), n_anchors];
-            return Err(Error::argument(
-                "Rpn::proposals",
-                "logits of images and anchors",
-                logits.dims(),
-                format!("{expected:?}"),
-            ));
-        }
         let logits = logits.to_dtype(DType::F64)?.to_vec2::<f64>()?;
         let deltas = rows_of_four(&output.deltas)?;
-        if deltas.len() != sizes.len() * n_anchors {
-            let expected = sizes.len() * n_anchors;
-            return Err(Error::argument("Rpn::proposals", "rows of deltas", deltas.len(), expected));
-        }
         let of_image = |image: usize| {
             let decoded = |anchor: usize| {
                 let bbox = self.coder.decode(output.anchors[anchor], deltas[image * n_anchors + anchor]);

@@ -1,7 +1,7 @@
 //! The fully connected layers of a VGG network.
 
 use sconce_core::{
-    Error, Result, Rng, Scope, Tensor,
+    Error, Init, Result, Rng, Scope, Tensor,
     nn::{Dropout, Linear, Mode},
     ops,
 };
@@ -11,6 +11,9 @@ use super::{Vgg, VggConfig, pool};
 
 /// Positions of the map that the head takes, in both directions.
 const POSITIONS: usize = 7;
+
+/// How weights and biases begin, as in torchvision.
+const INIT: (Init, Init) = (Init::Normal { mean: 0.0, std: 0.01 }, Init::ZEROS);
 
 /// The size of a [`VggHead`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,8 +51,8 @@ impl VggHead {
         }
         let scope = scope.pp("classifier");
         let layers = [
-            Linear::new(&scope.pp(0), (channels * POSITIONS * POSITIONS, hidden))?,
-            Linear::new(&scope.pp(3), (hidden, hidden))?,
+            Linear::with_init(&scope.pp(0), (channels * POSITIONS * POSITIONS, hidden), INIT)?,
+            Linear::with_init(&scope.pp(3), (hidden, hidden), INIT)?,
         ];
         Ok(Self { layers, dropout: Dropout::new(config.dropout) })
     }
@@ -83,7 +86,7 @@ impl VggClassifier {
     pub fn new(scope: &Scope, config: &VggConfig, head: &VggHeadConfig, n_classes: usize) -> Result<Self> {
         let backbone = Vgg::new(scope, config)?;
         let channels = config.channels()[config.stages() - 1];
-        let last = Linear::new(&scope.pp("classifier.6"), (head.hidden, n_classes))?;
+        let last = Linear::with_init(&scope.pp("classifier.6"), (head.hidden, n_classes), INIT)?;
         Ok(Self { backbone, head: VggHead::new(scope, channels, head)?, last })
     }
 

@@ -54,7 +54,7 @@ impl Vgg {
             let is_frozen = stage < config.frozen_stages;
             let mut layers = Vec::new();
             for _ in 0..n {
-                let settings = Conv2dConfig::same(3).init(Init::KAIMING_NORMAL_FAN_OUT);
+                let settings = Conv2dConfig::same(3).init(Init::KAIMING_NORMAL_FAN_OUT).bias_init(Init::ZEROS);
                 let conv = Conv2d::new(&scope.pp(place), (c_in, c_out), &settings)?;
                 let conv = if is_frozen { conv.frozen() } else { conv };
                 let norm = match config.batch_norm.kind() {

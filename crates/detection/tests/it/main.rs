@@ -1,4 +1,9 @@
 //! Detectors, seen from outside.
 
+mod anchor_fit;
 mod batches;
+mod beginnings;
+mod construction;
+mod starts;
+mod thresholds;
 mod torchvision;
