@@ -188,3 +188,15 @@ fn settings_without_sense_are_refused() {
     let most = CocoParams { iou_thresholds: vec![0.5; 32], ..default() };
     assert_eq!(evaluate_images(&[], 1, &most).unwrap().summary().stats(), [-1.0; 12]);
 }
+
+#[test]
+fn an_overlap_of_the_threshold_itself_finds_an_object() {
+    let object = BBox::new(0.0, 0.0, 40.0, 32.0);
+    let half = Detection { bbox: BBox::new(0.0, 0.0, 40.0, 16.0), label: 0, score: 1.0 };
+    let images = [ImageResult { objects: vec![Object::new(object, 0)], detections: vec![half] }];
+    let recall = |threshold: f64| {
+        let params = CocoParams { iou_thresholds: vec![threshold], ..CocoParams::default() };
+        evaluate_images(&images, 1, &params).unwrap().summary().ar100
+    };
+    assert_eq!((recall(0.5), recall(0.5f64.next_up())), (1.0, 0.0));
+}

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use sconce_core::geometry::BBox;
+use sconce_detection::Detection;
 use sconce_detection::evaluation::{
     EvaluationError, Result,
-    coco::{CocoDetections, CocoGroundTruth, CocoId, Unknown},
+    coco::{CocoDetections, CocoGroundTruth, CocoId, CocoResult, Unknown},
 };
 use serde_json::{Value, json};
 
@@ -214,6 +216,21 @@ fn ids_are_whole_numbers_or_text() {
     let truth = CocoGroundTruth::parse(document.as_bytes(), Path::new("gt.json"), Unknown::Refuse).unwrap();
     let error = CocoDetections::parse(found.as_bytes(), Path::new("dt.json"), &truth, Unknown::Refuse).unwrap_err();
     assert_eq!(error.to_string(), "dt.json: [0].image_id is 7, expected an id that the ground truth has");
+}
+
+#[test]
+fn results_are_read_as_they_are_written() {
+    for (image, category) in [("7", "2"), ("\"a b 7\"", "\"00 2\""), ("18446744073709551615", "-9223372036854775808")] {
+        let text = format!(
+            r#"{{"images": [{{"id": {image}}}], "categories": [{{"id": {category}, "name": "x"}}], "annotations": []}}"#
+        );
+        let truth = CocoGroundTruth::parse(text.as_bytes(), Path::new("gt.json"), Unknown::Refuse).unwrap();
+        let (image, category) = (truth.images()[0].id.clone(), truth.categories()[0].id.clone());
+        let detection = Detection { bbox: BBox::new(1.5, 2.0, 4.0, 8.25), label: 0, score: 0.1 };
+        let text = serde_json::to_string(&[CocoResult::new(image, category, &detection)]).unwrap();
+        let found = CocoDetections::parse(text.as_bytes(), Path::new("dt.json"), &truth, Unknown::Refuse).unwrap();
+        assert_eq!(found.by_image(&truth), [[detection]], "{text}");
+    }
 }
 
 #[test]

@@ -150,3 +150,15 @@ fn what_cannot_be_compared_is_named() {
     let params = VocParams { iou_threshold: 50.0, ..VocParams::voc2007() };
     assert!(matches!(evaluate(&[], 1, &params), Err(EvaluationError::Argument { .. })));
 }
+
+#[test]
+fn an_overlap_of_the_threshold_itself_finds_nothing() {
+    let object = BBox::new(0.0, 0.0, 10.0, 8.0);
+    let half = Detection { bbox: BBox::new(0.0, 0.0, 10.0, 4.0), label: 0, score: 1.0 };
+    let images = [ImageResult { objects: vec![Object::new(object, 0)], detections: vec![half] }];
+    let ap = |iou_threshold| {
+        let params = VocParams { iou_threshold, ..VocParams::voc2010() };
+        evaluate(&images, 1, &params).unwrap().mean_ap.unwrap()
+    };
+    assert_eq!((ap(0.5), ap(0.5f64.next_down())), (0.0, 1.0));
+}

@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use sconce_core::geometry::BBox;
 use sconce_detection::{
     Detection,
-    evaluation::{Result, voc::read_results},
+    evaluation::{
+        Result,
+        voc::{read_results, result_line},
+    },
 };
 
 fn read(files: &[(&str, &str)], classes: &[&str]) -> Result<Vec<Vec<Detection>>> {
@@ -99,4 +102,24 @@ fn the_case_of_a_class_counts_where_it_tells_classes_apart() {
     let both = [("comp4_det_test_Car.txt", line), ("comp4_det_test_car.txt", "")];
     assert_eq!(of(&both, &["car", "Car"]), [1]);
     assert!(read(&both[..1], &["car", "Car"]).unwrap_err().to_string().contains("…_car.txt"));
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let names = ["ali (1)", "1", "a\tb  c 0.5 1 1 2 2", "day/0 é"];
+    let detection = |i: usize| {
+        let x = i as f64 * 1.25;
+        Detection { bbox: BBox::new(x, 0.5, x + 7.75, 12.0), label: 0, score: 1.0 / (3.0 + x) }
+    };
+    let lines: Vec<String> =
+        names.iter().enumerate().map(|(i, name)| result_line(name, &detection(i)).unwrap()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("comp4_det_test_car.txt"), lines.join("\n")).unwrap();
+    let found = read_results(folder.path(), &names.map(str::to_owned), &["car".to_owned()]).unwrap();
+    for (i, found) in found.iter().enumerate() {
+        assert_eq!(found, &[detection(i)]);
+    }
+    for bad in ["", " a", "a ", "a\nb", "a\rb"] {
+        assert!(result_line(bad, &detection(0)).unwrap_err().to_string().contains("the name of an image"), "{bad:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sconce_core::geometry::BBox;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -21,6 +21,26 @@ use crate::Detection;
 pub struct CocoDetections {
     found: Vec<Found>,
     skipped: Skipped,
+}
+
+/// A record of a file of results, for who writes one: a list of these as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CocoResult {
+    /// What the ground truth calls the image.
+    pub image_id: CocoId,
+    /// What the ground truth calls the category.
+    pub category_id: CocoId,
+    /// `x`, `y`, width and height in pixels.
+    pub bbox: [f64; 4],
+    /// How sure the detector is.
+    pub score: f64,
+}
+
+impl CocoResult {
+    /// A detection in an image; its label is the place of `category_id` among the classes.
+    pub fn new(image_id: CocoId, category_id: CocoId, detection: &Detection) -> Self {
+        Self { image_id, category_id, bbox: detection.bbox.xywh(), score: detection.score }
+    }
 }
 
 #[derive(Deserialize)]

@@ -35,7 +35,7 @@ mod matching;
 mod params;
 mod summary;
 
-pub use detections::CocoDetections;
+pub use detections::{CocoDetections, CocoResult};
 pub use ground_truth::{CocoCategory, CocoGroundTruth, CocoImage};
 pub use id::CocoId;
 pub use json::{Skipped, Unknown};

@@ -15,6 +15,21 @@ use crate::Detection;
 /// What a line has.
 const FORM: &str = "`image score x1 y1 x2 y2`";
 
+/// The line of a class's result file that says of a detection in `image` what [`read_results`] reads back. It has no line break.
+///
+/// # Errors
+/// [`EvaluationError::Argument`] for a name that would be another one when it is read: an empty one, one that begins or ends in
+/// blanks, or one with a line break.
+pub fn result_line(image: &str, detection: &Detection) -> Result<String> {
+    if image.is_empty() || image.trim() != image || image.contains(['\n', '\r']) {
+        let expected = "one without blanks at its ends and without line breaks";
+        return Err(EvaluationError::argument("the name of an image", image, expected));
+    }
+    let Detection { bbox, score, .. } = detection;
+    // Both ends are in the box: the last column is one less than its right edge, and counted from 1.
+    Ok(format!("{image} {score} {} {} {} {}", bbox.x1 + 1.0, bbox.y1 + 1.0, bbox.x2, bbox.y2))
+}
+
 /// Reads the result files of `classes` in a folder: what was found in each of `images`, in their order.
 ///
 /// The file of a class is the one whose name ends in `_CLASS.txt`; what comes before, as the competition and the set, is free.
