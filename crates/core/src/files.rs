@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::Write as _,
+    io::{self, BufWriter, Write as _},
     path::Path,
 };
 
@@ -13,11 +13,24 @@ use crate::{Error, Result};
 /// # Errors
 /// If any of it fails (a full disk, say); `path` is then as it was before, and nothing is left beside it.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomic_with(path, |file| file.write_all(bytes))
+}
+
+/// [`write_atomic`] of what `write` writes, so that it need not be in memory all at once.
+///
+/// # Errors
+/// As [`write_atomic`], and if `write` fails.
+pub fn write_atomic_with(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = Path::new(&temporary);
     let written = File::create(temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|file| {
+            let mut file = BufWriter::new(file);
+            write(&mut file)?;
+            file.flush()?;
+            file.get_ref().sync_all()
+        })
         .and_then(|()| fs::rename(temporary, path));
     written.map_err(|e| {
         // The error that matters is the first one.

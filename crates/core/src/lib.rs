@@ -38,6 +38,7 @@ pub mod ops;
 mod params;
 mod process;
 mod rng;
+mod tensor_file;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -48,6 +49,7 @@ pub use communicator::Communicator;
 pub use cpu::vectorised;
 pub use error::{Error, Result};
 pub use init::{Distribution, Fan, Init};
-pub use params::{LoadReport, Params, Scope, Tolerance, WrongShape, read_tensors, write_tensors};
+pub use params::{LoadReport, Params, Scope, Tolerance, WrongShape};
 pub use process::keep_candle_on_its_thread;
 pub use rng::{Rng, RngState};
+pub use tensor_file::{read_tensors, write_tensors};

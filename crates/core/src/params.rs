@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    Communicator, DType, Device, Error, Init, Result, Rng, Shape, Tensor, Var, communicator, files, init::constant,
+    Communicator, DType, Device, Error, Init, Result, Rng, Shape, Tensor, Var, communicator, init::constant,
+    read_tensors, write_tensors,
 };
 
 /// The parameters and buffers of a model, ordered by name.
@@ -337,27 +338,6 @@ impl fmt::Display for LoadReport {
         }
         Ok(())
     }
-}
-
-/// Reads every tensor of a safetensors file.
-///
-/// # Errors
-/// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no safetensors file.
-pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>> {
-    let bytes = std::fs::read(path).map_err(Error::io(path))?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu)
-        .map_err(|e| Error::Format { path: path.to_owned(), what: format!("cannot be read as safetensors: {e}") })?;
-    Ok(tensors.into_iter().collect())
-}
-
-/// Writes `tensors` to a safetensors file, which replaces `path` only when it is complete.
-///
-/// # Errors
-/// [`Error::Io`] if it cannot be written.
-pub fn write_tensors(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-    let bytes = safetensors::serialize(tensors, None)
-        .map_err(|e| Error::Format { path: path.to_owned(), what: e.to_string() })?;
-    files::write_atomic(path, &bytes)
 }
 
 /// The candidate that shares the longest beginning and end with `name`.
