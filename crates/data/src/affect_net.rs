@@ -38,6 +38,7 @@ const EXPRESSION: usize = 6;
 
 /// Where the files of AffectNet are, and what is read of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct AffectNetConfig {
     /// The folder of the images below the root: that of the paths in the column `subDirectory_filePath`.
@@ -54,6 +55,7 @@ pub struct AffectNetConfig {
 
 /// The expressions that are classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AffectNetClasses {
     /// Those but for contempt, whose samples are dropped.
@@ -65,6 +67,7 @@ pub enum AffectNetClasses {
 
 /// What is seen of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AffectNetCrop {
     /// All of it. The columns of the face are not read.

@@ -1,6 +1,6 @@
-//! Contact sheets: many images in a grid.
+//! Contact sheets: many images in a grid, with or without text below them.
 
-use crate::{DataError, Image, Resize, Result};
+use crate::{DataError, Image, Resize, Result, drawing};
 
 /// How the images of a contact sheet are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,18 @@ pub struct ContactSheet {
     pub side: usize,
     /// Pixels of the frame around it.
     pub frame: usize,
+}
+
+/// An image of a contact sheet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SheetCell {
+    /// The image.
+    pub image: Image,
+    /// The colour of its frame.
+    pub frame: [u8; 3],
+    /// Lines of text below it. What is too long loses its beginning, as the end of a path says more; letters look like capitals, and
+    /// none but ASCII are known.
+    pub caption: Vec<String>,
 }
 
 impl Default for ContactSheet {
@@ -26,27 +38,41 @@ impl ContactSheet {
     /// # Errors
     /// [`DataError::Argument`] if the sheet would be empty or too large.
     pub fn draw(&self, cells: Vec<(Image, [u8; 3])>) -> Result<Image> {
+        let cell = |(image, frame)| SheetCell { image, frame, caption: Vec::new() };
+        self.draw_captioned(cells.into_iter().map(cell).collect())
+    }
+
+    /// [`ContactSheet::draw`] with lines of text below each image; all have room for as many as the longest caption.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn draw_captioned(&self, cells: Vec<SheetCell>) -> Result<Image> {
         let Self { side, frame, .. } = *self;
         if side == 0 {
             return Err(DataError::argument("contact sheet: side", side, "at least 1"));
         }
         let cell = frame.saturating_mul(2).saturating_add(side);
+        let lines = cells.iter().map(|cell| cell.caption.len()).max().unwrap_or(0);
+        let cell_height = cell.saturating_add(lines.saturating_mul(drawing::LINE));
         let columns = cells.len().clamp(1, self.columns.max(1));
         let rows = cells.len().div_ceil(columns).max(1);
-        let (width, height) = (columns.saturating_mul(cell), rows.saturating_mul(cell));
+        let (width, height) = (columns.saturating_mul(cell), rows.saturating_mul(cell_height));
         crate::resample::check_size("contact sheet", width, height)?;
-        let mut pixels = vec![255u8; width * height * 3];
-        for (i, (image, colour)) in cells.into_iter().enumerate() {
+        let mut sheet = Image::new(width, height, 3, vec![255u8; width * height * 3])?;
+        for (i, SheetCell { image, frame: colour, caption }) in cells.into_iter().enumerate() {
             let image = self.fit(image)?;
-            let (left, top) = (i % columns * cell, i / columns * cell);
+            let (left, top) = (i % columns * cell, i / columns * cell_height);
             for y in 0..cell {
                 let row = ((top + y) * width + left) * 3;
-                for (x, pixel) in pixels[row..row + cell * 3].chunks_exact_mut(3).enumerate() {
+                for (x, pixel) in sheet.data_mut()[row..row + cell * 3].chunks_exact_mut(3).enumerate() {
                     pixel.copy_from_slice(&self.pixel(&image, (x, y), colour));
                 }
             }
+            for (line, text) in caption.iter().enumerate() {
+                drawing::write_line(&mut sheet, text, (left, top + cell + line * drawing::LINE), cell);
+            }
         }
-        Image::new(width, height, 3, pixels)
+        Ok(sheet)
     }
 
     /// The image in colour, its longer side as long as a cell's.
@@ -92,6 +118,27 @@ mod tests {
         assert_eq!(pixel(cell + layout.frame, layout.frame), [200; 3]);
         // The image is half as wide as high; beside it is white.
         assert_eq!(pixel(layout.frame + layout.side - 1, layout.frame), [255; 3]);
+    }
+
+    #[test]
+    fn captions_stand_below_and_lose_their_beginning() {
+        let layout = ContactSheet { columns: 2, side: 16, frame: 1 };
+        let cell = |caption: &[&str]| SheetCell {
+            image: Image::new(1, 1, 1, vec![0]).unwrap(),
+            frame: GRAY,
+            caption: caption.iter().map(|&line| line.to_owned()).collect(),
+        };
+        let lines = |caption: &[&str]| {
+            let sheet = layout.draw_captioned(vec![cell(caption), cell(&[])]).unwrap();
+            assert_eq!((sheet.width(), sheet.height()), (36, 18 + caption.len() * drawing::LINE));
+            sheet.data()[18 * 36 * 3..].to_vec()
+        };
+        // Two letters have room, of longer lines the last two.
+        assert_eq!(lines(&["path/to/ab"]), lines(&["ab"]));
+        assert_eq!(lines(&["xy", "ab"])[drawing::LINE * 36 * 3..], lines(&["ab"]));
+        assert_ne!(lines(&["ab"]), lines(&["ba"]));
+        let right = |pixels: Vec<u8>| pixels.chunks(36 * 3).any(|row| row[18 * 3..].iter().any(|&v| v != 255));
+        assert!(!right(lines(&["a long caption"])), "it reaches into the cell on its right");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Images with labels or without, in memory or in files.
 
+mod by_name;
+
 use std::{
     fs,
     path::{Path, PathBuf},

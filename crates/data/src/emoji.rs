@@ -17,6 +17,7 @@ const SIZE: usize = 64;
 
 /// Who drew the emoji.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EmojiVendor {
     /// Google's Noto Color Emoji: 52 pictures. Apache-2.0.

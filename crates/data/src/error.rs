@@ -123,6 +123,16 @@ pub enum DataError {
         /// Its name there.
         expected: String,
     },
+    /// A dataset has a class that a model does not know.
+    #[error("{origin}: class `{class}` is unknown, expected {}", listed(known))]
+    UnknownClass {
+        /// The dataset.
+        origin: String,
+        /// Its class.
+        class: String,
+        /// The classes of the model.
+        known: Vec<String>,
+    },
     /// A setting or an argument does not fit.
     #[error("{what} is {found}, expected {expected}")]
     Argument {
@@ -188,6 +198,13 @@ pub enum DataError {
     /// An error of `sconce-core`'s: a tensor, or a file that could not be written.
     #[error(transparent)]
     Core(#[from] sconce_core::Error),
+}
+
+/// Names, as far as one can read them.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 20;
+    let shown = names.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > MOST { format!("{shown} and {} more", names.len() - MOST) } else { shown }
 }
 
 /// What is to be done about a size that fits an image that is turned.

@@ -12,6 +12,7 @@ use crate::{
 
 /// How a folder of images is read: see [`read_image_folder`] and [`read_flat_folder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FolderConfig {
     /// What becomes of files that cannot be decoded.

@@ -104,7 +104,7 @@ pub use affect_net::{
     parse_affect_net, read_affect_net,
 };
 pub use cifar::{CIFAR10_CLASSES, parse_cifar10, parse_cifar100, read_cifar10, read_cifar100};
-pub use contact_sheet::ContactSheet;
+pub use contact_sheet::{ContactSheet, SheetCell};
 pub use dataset::ImageDataset;
 pub use detection::{
     CITYSCAPES_CLASSES, CityscapesConfig, CityscapesGroups, CityscapesImages, CityscapesInstance, CityscapesInstances,

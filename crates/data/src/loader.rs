@@ -18,6 +18,7 @@ use crate::{DataError, Result, Source};
 
 /// How a [`Loader`] makes batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct LoaderConfig {
     /// Samples in a batch; the last one of an epoch may have fewer.

@@ -7,6 +7,7 @@ use crate::{DataError, Result};
 
 /// How labels are made wrong. In TOML: `{ kind = "symmetric", rate = 0.3 }`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LabelNoise {
     /// Not at all.
@@ -30,6 +31,7 @@ pub enum LabelNoise {
 
 /// Which class is taken for which, one target a class. In TOML: `"next"`, or `{ targets = [1, 0, 2] }`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ClassMap {
     /// Class c for c + 1, and the last one for the first.
@@ -49,6 +51,7 @@ pub struct NoisyLabels {
 
 /// How noisy labels were made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Made {
     /// The seed.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// takes about as long as an epoch of decoding alone. [`OnInvalid::Fail`] decodes each when it is asked for, so that a broken one
 /// ends training in the first epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnInvalid {
     /// It is an error that names file and object.

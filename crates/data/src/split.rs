@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a part of a dataset is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Split {
     /// To train on, and to cut a validation part from: [`crate::ImageDataset::split_off`].

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which anchors stand at every position of each feature map.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AnchorConfig {
     /// The square roots of the anchors' areas in pixels of the image, a list for each map.
@@ -17,6 +18,7 @@ pub struct AnchorConfig {
 
 /// How sizes and aspect ratios become boxes; the rules differ by rounding, order and centre.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AnchorRule {
     /// torchvision's `AnchorGenerator`: around the upper left corner of a position, rounded to whole pixels. The step from one

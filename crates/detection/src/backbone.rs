@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which network a [`Backbone`] is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BackboneConfig {
     /// VGG: the trunk is its last stage, without the pooling behind it.
@@ -31,6 +32,7 @@ pub enum BackboneConfig {
 
 /// What runs on the regions of a VGG.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum VggRegionHead {
     /// The first two layers of the network's own classifier, with dropout: `backbone.classifier.{0,3}`. Needs regions of 7×7.

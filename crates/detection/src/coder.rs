@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a reference reads the lower right corner of a box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum BoxConvention {
     /// As the edge behind the last pixel: torchvision's, and this crate's own everywhere.
@@ -19,6 +20,7 @@ pub enum BoxConvention {
 /// Centre and size of a box relative to those of another: `(x − x_a) / w_a, (y − y_a) / h_a, log w / w_a, log h / h_a`, each
 /// times a weight.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BoxCoder {
     /// The weights; the reciprocals of what py-faster-rcnn calls the standard deviations of the targets.

@@ -15,6 +15,7 @@ use crate::{
 
 /// How a [`FasterRcnn`] is built, trained and read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FasterRcnnConfig {
     /// The convolutional network.
@@ -193,7 +194,7 @@ impl FasterRcnn {
     }
 
     /// The detections in each image, best first, in pixels of the images as they are given. Build the detector on
-    /// [`Params::detached`], lest what a backward pass would need is kept.
+    /// [`Params::detached`](sconce_core::Params::detached), lest what a backward pass would need is kept.
     ///
     /// # Arguments
     /// - `sizes`: height and width of each image before padding

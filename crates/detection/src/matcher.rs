@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// From which overlap on a box stands for an object, and up to which one for the background.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MatcherConfig {
     /// A box that overlaps an object by this intersection over union or more stands for it.

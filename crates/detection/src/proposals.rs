@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How many proposals there are, and how close they may be.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProposalConfig {
     /// The best anchors of each map that are looked at.

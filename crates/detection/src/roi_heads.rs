@@ -22,6 +22,7 @@ use crate::{
 
 /// How [`RoiHeads`] are built, trained and read.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RoiHeadsConfig {
     /// Classes, the background not counted.
@@ -53,6 +54,7 @@ pub struct RoiHeadsConfig {
 
 /// How the layers that predict classes and boxes of regions begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PredictorInit {
     /// As py-faster-rcnn's: normal with a standard deviation of 0.01 for classes and of 0.001 for boxes, and no bias. It is

@@ -11,6 +11,7 @@ use crate::coder::BoxConvention;
 
 /// How regions of any size become maps of one size.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RoiPoolConfig {
     /// Bins along both axes.
@@ -21,6 +22,7 @@ pub struct RoiPoolConfig {
 
 /// What a bin of a region gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RoiOperation {
     /// The mean of bilinear samples in it: [`ops::roi_align`], torchvision's.

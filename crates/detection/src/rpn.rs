@@ -20,6 +20,7 @@ use crate::{
 
 /// How a [`Rpn`] is built, trained and read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RpnConfig {
     /// The boxes that it starts from.
@@ -44,6 +45,7 @@ pub struct RpnConfig {
 
 /// How the network says whether an anchor stands for an object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Objectness {
     /// One logit, with a binary cross-entropy: torchvision's.
@@ -56,6 +58,7 @@ pub enum Objectness {
 
 /// What becomes of anchors that reach beyond their image in training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Straddling {
     /// They are trained on: torchvision's.

@@ -7,6 +7,7 @@ use crate::matcher::Match;
 
 /// How many boxes of an image are trained on, and which share of them stands for objects.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SamplerConfig {
     /// Boxes of an image.
@@ -19,6 +20,7 @@ pub struct SamplerConfig {
 
 /// What a sampler does in an image that has fewer boxes than it wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Shortage {
     /// It takes fewer: torchvision's.

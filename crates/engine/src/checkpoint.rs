@@ -243,6 +243,8 @@ fn write_new(new: &Path, files: &[(String, Content)]) -> Result<()> {
 
 /// Makes the names in a folder as lasting as its files, where the system can.
 fn sync_folder(dir: &Path) -> Result<()> {
+    #[cfg(test)]
+    tests::note_sync(dir);
     if cfg!(unix) { File::open(dir).and_then(|dir| dir.sync_all()).map_err(EngineError::io(dir)) } else { Ok(()) }
 }
 
@@ -262,6 +264,8 @@ fn beside(dir: &Path, extension: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     fn file(name: &str, text: &str) -> (String, Content) {
@@ -288,6 +292,40 @@ mod tests {
         assert_eq!(names(parent.path()), ["last"]);
         assert_eq!(names(&last), ["a", "b"]);
         assert_eq!(fs::read(last.join("a")).unwrap(), b"2");
+    }
+
+    thread_local! {
+        /// The folders that this thread has synced, each with the names that it had then.
+        static SYNCED: RefCell<Vec<(PathBuf, Vec<String>)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn note_sync(dir: &Path) {
+        if dir.is_dir() {
+            SYNCED.with_borrow_mut(|synced| synced.push((dir.to_owned(), names(dir))));
+        }
+    }
+
+    /// After a power failure a name may be gone whose folder was not synced. No test can cut the power.
+    #[test]
+    fn names_are_synced_before_the_old_checkpoint_goes() {
+        let parent = tempfile::tempdir().unwrap();
+        let last = parent.path().join("last");
+        write(&last, &files("1")).unwrap();
+        SYNCED.take();
+        write(&last, &files("2")).unwrap();
+        let folder = |path: PathBuf, names: &[&str]| (path, names.iter().map(|&name| name.to_owned()).collect());
+        let expected: [(PathBuf, Vec<String>); 2] = [
+            folder(parent.path().join("last.new"), &["a", "b"]),
+            folder(parent.path().to_owned(), &["last", "last.old"]),
+        ];
+        assert_eq!(SYNCED.take(), expected);
+    }
+
+    /// Linux's folder of processes refuses to be synced.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_cannot_be_synced_is_an_error() {
+        assert!(matches!(sync_folder(Path::new("/proc")), Err(EngineError::Io { .. })));
     }
 
     /// A name that no file system takes stands for a disk that fills up after the first file.

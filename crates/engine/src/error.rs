@@ -41,11 +41,23 @@ pub enum EngineError {
         /// The folder.
         dir: PathBuf,
     },
+    /// A new run was asked for in a folder that holds something, but no run.
+    #[error("{dir} is not empty, and no run wrote what is in it ({first}{}): choose another folder", if *n > 1 { format!(" and {} more", n - 1) } else { String::new() }, dir = dir.display())]
+    NoRun {
+        /// The folder.
+        dir: PathBuf,
+        /// The first name in it.
+        first: String,
+        /// How many names there are.
+        n: usize,
+    },
     /// There is no run to go on with.
-    #[error("{dir} holds no run to resume: start it without --resume", dir = dir.display())]
+    #[error("{dir} holds no run to resume: {what}", dir = dir.display())]
     NothingToResume {
         /// The folder.
         dir: PathBuf,
+        /// What would help.
+        what: String,
     },
     /// The run in the folder is another one than the run that wants to go on.
     #[error("{dir} holds another run: `{key}` is {found} there, not {expected}", dir = dir.display())]
@@ -57,6 +69,28 @@ pub enum EngineError {
         /// The value in the folder.
         found: String,
         /// The value of the run that wants to go on.
+        expected: String,
+    },
+    /// The data are not those that the run in the folder began with.
+    #[error("{dir}: the data are not those that the run there began with: their hash is {found}, there {expected}", dir = dir.display())]
+    OtherData {
+        /// The folder.
+        dir: PathBuf,
+        /// The hash of the data now.
+        found: String,
+        /// The hash of the data that the run began with.
+        expected: String,
+    },
+    /// A run has to begin again, but the weights that it began with are gone or changed.
+    #[error("{dir} has no checkpoint yet and begins again from {path}, whose SHA-256 is {found}, expected {expected}", dir = dir.display(), path = path.display())]
+    StartWeights {
+        /// The run's folder.
+        dir: PathBuf,
+        /// The file of weights.
+        path: PathBuf,
+        /// Its hash now, or why it cannot be read.
+        found: String,
+        /// Its hash when the run began.
         expected: String,
     },
     /// No checkpoint stands where one was expected.
@@ -114,10 +148,10 @@ pub enum EngineError {
     },
 
     // Training.
-    /// The loss, one of its terms, or the norm of its gradient is not finite.
+    /// The loss, one of its terms, a gradient or a parameter is not finite.
     #[error("step {step}: {term} is {value}{}", dump.as_ref().map(|p| format!("; its batch is saved as {}", p.display())).unwrap_or_default())]
     NonFinite {
-        /// `loss`, the term's name, or `gradient norm`.
+        /// `loss`, the term's name, ``gradient of `NAME` ``, `gradient norm`, or the name of a parameter.
         term: String,
         /// Its value.
         value: f64,

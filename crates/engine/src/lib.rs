@@ -8,7 +8,7 @@
 //! # use sconce_core::{Batches, Position};
 //! use sconce_core::{DType, Device, Init, Params, Tensor};
 //! use sconce_engine::{
-//!     Loss, Metrics, OptimizerConfig, Outcome, Run, RunOptions, ScheduleConfig, Start, Trainer, TrainerConfig, dist,
+//!     Loss, Metrics, OptimizerConfig, Run, RunOptions, ScheduleConfig, Start, Trainer, TrainerConfig, dist,
 //! };
 //! # /// The same point for ever.
 //! # struct Points;
@@ -28,10 +28,11 @@
 //!     start: Start::Fresh,
 //!     method: "mean".into(),
 //!     config_toml: "epochs = 3\n".into(),
-//!     seed: 0,
+//!     seed: Some(0),
 //!     max_steps: None,
 //!     device: Device::Cpu,
 //!     init_from: None,
+//!     may_change: Vec::new(),
 //!     progress: false,
 //!     communicator: dist::alone(),
 //! })?;
@@ -59,7 +60,7 @@
 //!     }
 //! }
 //! let metrics = Metrics::from([("mean".into(), mean.to_scalar::<f32>()?.into())]);
-//! let summary = run.finish(Outcome { metrics, data_hash: None })?;
+//! let summary = run.finish(metrics)?;
 //! assert_eq!((summary.steps, summary.metrics["mean"]), (30, 3.0));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -77,10 +78,13 @@ pub mod config;
 pub mod dist;
 mod ema;
 mod error;
+mod finite;
 mod log;
 mod loss;
 pub mod metrics;
 mod optim;
+#[cfg(feature = "cli")]
+mod predictions;
 mod progress;
 #[cfg(feature = "cli")]
 mod recipe;
@@ -104,12 +108,14 @@ pub use log::{Metrics, Record};
 pub use loss::Loss;
 pub use optim::{Optimizer, OptimizerConfig, ParamGroup};
 #[cfg(feature = "cli")]
+pub use predictions::Predictions;
+#[cfg(feature = "cli")]
 pub use recipe::{
     Arm, ClaimSpec, ComparisonSpec, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Recipe, Study,
     Weights, preset,
 };
-pub use run::{Run, RunFile, RunOptions, Start};
+pub use run::{ChangeRule, ConfigChange, MayChange, Run, RunFile, RunOptions, RunPlan, Start, WeightFile, run_config};
 pub use schedule::{Clock, Decay, ScheduleConfig, Unit, Warmup};
-pub use summary::{Outcome, Summary};
+pub use summary::Summary;
 pub use threads::with_threads;
 pub use trainer::{BatchTensors, Trainer, TrainerConfig};

@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    io::Write,
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use sconce_core::Device;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{EngineError, Run, config};
+use crate::{EngineError, Predictions, Run, RunPlan, WeightFile, config};
 
 /// Named results of an evaluation. Numbers, and what is no number, such as a confusion matrix.
 pub type Evaluation = BTreeMap<String, serde_json::Value>;
@@ -24,7 +24,13 @@ pub trait Recipe: Sized + 'static {
     /// The paper in a line.
     const ABOUT: &'static str;
     /// Everything that a run depends on, apart from seed and device.
-    type Config: Clone + Serialize + DeserializeOwned + Send + Sync;
+    type Config: Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sync;
+    /// What a run needs besides its configuration, read and checked: data, and the weights that it starts from.
+    type Prepared;
+
+    /// Tables of the configuration that say where data are, such as `data.images`. A run that is resumed may find the same
+    /// data, by their hash, in another place.
+    const DATA_KEYS: &'static [&'static str] = &[];
 
     /// Named configurations, at least one; the first is the default.
     fn presets() -> Vec<Preset<Self::Config>>;
@@ -41,11 +47,34 @@ pub trait Recipe: Sized + 'static {
         Ok(())
     }
 
-    /// Trains, evaluates, and reports by [`Run::finish`]. Pictures for the report go to [`Run::pictures`] as PNG.
+    /// Whether a run of this configuration is the beginning of a longer one, so that it can be lengthened by a greater
+    /// `trainer.epochs` when it is resumed; see [`TrainerConfig::may_lengthen`](crate::TrainerConfig::may_lengthen).
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    fn may_lengthen(_config: &Self::Config) -> Result<(), String> {
+        Err(format!("a run of {} keeps its length", Self::METHOD))
+    }
+
+    /// Reads and checks data and weights. It is called before the run's folder is taken, and writes nothing.
+    ///
+    /// # Errors
+    /// If data or weights cannot be read, or do not go with the configuration; the error names the file, and the key to
+    /// change.
+    fn prepare(config: &Self::Config, plan: &RunPlan) -> anyhow::Result<Self::Prepared>;
+
+    /// A hash of the data that a run sees.
+    ///
+    /// # Errors
+    /// If the data cannot be read.
+    fn data_hash(prepared: &Self::Prepared) -> anyhow::Result<Option<String>>;
+
+    /// Trains, evaluates, and reports by [`Run::finish`]. It begins with [`Run::describe_data`]. Pictures for the report go to
+    /// [`Run::pictures`] as PNG.
     ///
     /// # Errors
     /// Whatever stops it, [`EngineError::Interrupted`] among others.
-    fn train(config: &Self::Config, run: &mut Run) -> anyhow::Result<()>;
+    fn train(config: &Self::Config, prepared: Self::Prepared, run: &mut Run) -> anyhow::Result<()>;
 
     /// Evaluates a model.
     ///
@@ -53,28 +82,32 @@ pub trait Recipe: Sized + 'static {
     /// If the data or the weights cannot be read.
     fn eval(config: &Self::Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation>;
 
-    /// Predicts for files: one line of JSON each to `lines`, in the order of the files.
+    /// Predicts for files: one line of JSON each to `lines`, in the order of the files. A file that cannot be read is
+    /// reported by [`Predictions::failed`], and the others are predicted nevertheless. No dataset is needed for it.
     ///
     /// # Errors
-    /// If a file or the weights cannot be read; the error names it.
-    fn predict(config: &Self::Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()>;
+    /// If the weights cannot be read, or nothing can be written.
+    fn predict(config: &Self::Config, request: &PredictRequest, lines: &mut Predictions<'_>) -> anyhow::Result<()>;
 
-    /// Converts the official code's weights; says in a line what it did.
+    /// Whether predictions have scores of which [`PredictRequest::min_score`] keeps some.
+    const HAS_SCORES: bool = false;
+
+    /// Converts the official code's weights; says what it did, what it left out, and what the network lacks.
     ///
     /// # Errors
     /// If the input cannot be read, the output cannot be written, or the method has no such conversion.
-    fn convert(_input: &Path, _output: &Path) -> anyhow::Result<String> {
+    fn convert(_input: &WeightFile, _output: &Path) -> anyhow::Result<String> {
         anyhow::bail!("{} converts no weights", Self::METHOD)
     }
 }
 
-/// What a new run starts from, as its user says.
+/// What a run starts from, as its user says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitialWeights<'a> {
     /// Nothing is said.
-    Unsaid,
+    Unspecified,
     /// The file that `--init-from` names.
-    File(&'a Path),
+    File(&'a WeightFile),
     /// The run goes on from its last checkpoint.
     Checkpoint,
 }
@@ -85,7 +118,7 @@ pub enum Weights {
     /// The folder of a checkpoint; it has brought its configuration.
     Checkpoint(PathBuf),
     /// A file of weights alone, of this method or of the official code. Preset, file and command line say the configuration.
-    File(PathBuf),
+    File(WeightFile),
 }
 
 /// A named configuration.
@@ -111,10 +144,12 @@ impl<C> Preset<C> {
 pub struct PredictRequest {
     /// The model's weights.
     pub weights: Weights,
-    /// The files.
+    /// Files, and folders of files.
     pub files: Vec<PathBuf>,
-    /// The folder for pictures, if they are wanted. It exists.
+    /// The folder for pictures and other results, if they are wanted. It exists.
     pub out: Option<PathBuf>,
+    /// The least score of what is shown and written; `None` for the method's own.
+    pub min_score: Option<f64>,
     /// Where to compute.
     pub device: Device,
 }

@@ -17,6 +17,7 @@ use crate::{EngineError, Result};
 /// assert!((schedule.lr(1e-3, clock) - 3.874e-4).abs() < 1e-7);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleConfig {
     /// How the rate falls.
@@ -29,6 +30,7 @@ pub struct ScheduleConfig {
 
 /// The fall of a learning rate, as a factor of the base rate; `t` counts from 0 in the schedule's unit, up to `T`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Decay {
     /// `1`.
@@ -69,6 +71,7 @@ pub enum Decay {
 
 /// What a schedule counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Unit {
     /// Passes over the data: the rate is constant within one.
@@ -79,6 +82,7 @@ pub enum Unit {
 
 /// The beginning of a learning rate, as a factor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Warmup {
     /// `1`.
@@ -140,6 +144,14 @@ impl ScheduleConfig {
     /// The rate of the update after `clock.step` others.
     pub fn lr(&self, base: f64, clock: Clock) -> f64 {
         base * self.decay.factor(clock.now(self.unit), clock.end(self.unit)) * self.warmup.factor(clock)
+    }
+
+    /// Whether the rate at a step depends on the number of epochs, so that a longer run differs from its beginning on.
+    pub fn depends_on_length(&self) -> bool {
+        match self.decay {
+            Decay::Constant | Decay::Step { .. } | Decay::MultiStep { .. } | Decay::Exponential { .. } => false,
+            Decay::Cosine { .. } | Decay::Polynomial { .. } => true,
+        }
     }
 
     /// Checks that every number is in its range.

@@ -9,15 +9,6 @@ use crate::{
     log::{Metrics, null_for_nan},
 };
 
-/// What a method reports when it is done.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// The final metrics, of the last checkpoint unless their names say otherwise.
-    pub metrics: Metrics,
-    /// A hash of the data that the run saw.
-    pub data_hash: Option<String>,
-}
-
 /// The content of `summary.json`. It is the only file of a run that holds a clock.
 ///
 /// Every checkpoint writes it too, with `finished: false` and no metrics, so that the time of a resumed run is the sum of its

@@ -8,29 +8,32 @@ use crate::error::{MocoError, Result};
 
 /// The encoders, the dictionary and the loss. [`MocoConfig::v1`] and [`MocoConfig::v2`] are the two papers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MocoConfig {
-    /// Both encoders.
+    /// The network of the query encoder and of the key encoder.
     pub encoder: EncoderConfig,
     /// Where the negatives come from (figure 2 of the paper).
     pub mechanism: Mechanism,
-    /// τ of eq. (1).
+    /// The temperature τ of the contrastive loss, eq. (1): 0.07 in v1, 0.2 in v2. A lower one tells near images apart more
+    /// sharply.
     pub temperature: f64,
-    /// Over which images batch normalisation takes its statistics (§3.3, "shuffling BN").
+    /// Over which images of a batch batch normalisation takes its statistics (§3.3, "shuffling BN").
     pub batch_norm: BatchNormGroups,
-    /// Whether each view is the query once: the loss is then the sum of both, and both views' keys are remembered
-    /// (`--symmetric` of the official notebook for CIFAR-10).
+    /// Whether each of the two views is the query once: the loss is then the sum of both, and the keys of both views are
+    /// remembered (`--symmetric` of the official notebook for CIFAR-10). A step takes twice as long.
     pub symmetric: bool,
 }
 
 /// A ResNet and a projection to the space of the contrastive loss.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfig {
     /// The backbone. What its batch normalisations do is decided by [`MocoConfig::batch_norm`]; another kind than the default
     /// is refused here.
     pub backbone: ResNetConfig,
-    /// What follows the pooled features.
+    /// The projection that follows the pooled features in pre-training: `"linear"` as in v1, `"mlp"` as in v2.
     pub head: Head,
     /// The length of queries and keys, 128 in the papers.
     pub dim: usize,
@@ -38,6 +41,7 @@ pub struct EncoderConfig {
 
 /// The projection head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Head {
     /// One linear layer, as in v1.
@@ -48,14 +52,16 @@ pub enum Head {
 
 /// Where negatives come from: the three mechanisms of figure 2.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Mechanism {
     /// MoCo (c): a queue of the latest keys, which a slowly moving copy of the query encoder makes.
     Queue {
-        /// K, the keys that the queue holds. Any number: batches need not divide it. One as long as the training set always has
-        /// an older key of the query's own image among the negatives.
+        /// The number of keys K that the queue holds; batches need not divide it. It should be less than the number of training
+        /// images: else an older key of the query's own image is always among the negatives.
         length: usize,
-        /// m of eq. (2), `θ_k ← m θ_k + (1 − m) θ_q`: 0 copies the query encoder, 1 never moves.
+        /// The momentum m of eq. (2), `θ_k ← m θ_k + (1 − m) θ_q`: with 0 the key encoder is a copy of the query encoder, with 1
+        /// it never changes.
         momentum: f64,
     },
     /// End-to-end (a): the keys of the batch itself, of the query encoder's own weights, with a gradient through both.
@@ -63,7 +69,7 @@ pub enum Mechanism {
     /// Memory bank (b): one entry a training image, as it was when the image was last seen. The positive is the image's own
     /// entry; negatives are drawn from the entries of other images (Wu et al., 2018).
     MemoryBank {
-        /// Negatives drawn for a batch.
+        /// The number of negatives drawn for a batch.
         negatives: usize,
         /// The share of an entry's old value when its image is seen: `v ← normalize(m v + (1 − m) q)`. 0.5 in Wu et al.
         momentum: f64,
@@ -76,15 +82,16 @@ pub enum Mechanism {
 /// belongs to group n mod `groups`, which is also how the ranks of a run with many processes share a batch: two ranks with one
 /// group each compute what one process computes with two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BatchNormGroups {
     /// The whole batch, over all ranks.
     Whole,
     /// Groups of a batch, as the GPUs of the paper have them.
     Groups {
-        /// Their number; batches are multiples of it.
+        /// The number of groups; the batch size is a multiple of it.
         groups: usize,
-        /// Whether keys are normalised in a random order of their own, so that a key has other neighbours than its query.
+        /// Whether keys are normalised in a random order of their own, so that a key is normalised among others than its query.
         shuffle: bool,
     },
 }
@@ -123,7 +130,7 @@ impl BatchNormGroups {
     }
 }
 
-/// More is no setting but a slip: it would not fit into memory.
+/// Larger values would not fit into memory, so they are rejected.
 const MOST_DIM: usize = 1 << 16;
 const MOST_KEYS: usize = 1 << 26;
 

@@ -1,11 +1,13 @@
 //! From datasets to batches of views, or of labelled images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use sconce_core::{Communicator, Device, Tensor};
+use anyhow::Context as _;
+use sconce_core::{Communicator, Device, Rng, Tensor};
 use sconce_data::{
-    DataError, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Pipeline, Source, Split, TwoCropBatch,
-    TwoCropSource, fashion_mnist_subset, read_cifar10, read_fashion_mnist, read_image_folder,
+    CIFAR10_CLASSES, DataError, DatasetSummary, FASHION_MNIST_CLASSES, FloatImage, FolderConfig, ImageBatch,
+    ImageDataset, ImageSource, Loader, LoaderConfig, OnInvalid, Pipeline, Source, Split, TwoCropBatch, TwoCropSource,
+    fashion_mnist_subset, read_cifar10, read_fashion_mnist, read_flat_folder, read_image_folder_as,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,29 +15,33 @@ use crate::{evaluation::LabelledImages, train::Batch};
 
 /// Which images, and how they become batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Where the images are.
     pub images: Images,
-    /// Images of a training batch, over all ranks; what does not fill one at the end of an epoch is left out in pre-training.
+    /// The number of images in a training batch, over all processes. In pre-training, images at the end of an epoch that do
+    /// not fill a batch are left out.
     pub batch_size: usize,
-    /// Threads that decode ahead; 0 for none. No result depends on it.
+    /// Threads that decode images ahead of time; 0 decodes them when they are needed. It changes no result.
     pub workers: usize,
-    /// What each view of a training image goes through, or the image itself where a classifier is trained.
+    /// What is done to a training image: to each of its two views in pre-training, to the image itself where a classifier is
+    /// trained.
     pub train: Pipeline,
-    /// What an image goes through whose features are taken.
+    /// What is done to an image before its features are taken.
     pub eval: Pipeline,
 }
 
-/// Where images are. Their labels serve evaluation alone.
+/// Where the images are. Pre-training does not look at their labels: they serve evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Images {
     /// The subset of Fashion-MNIST inside the binary: 6,000 and 1,000 images of ten classes.
     FashionMnistSubset,
     /// All of Fashion-MNIST, in its four files.
     FashionMnist {
-        /// Their folder.
+        /// The folder of the four files.
         root: PathBuf,
     },
     /// CIFAR-10 in its binary version: see [`read_cifar10`].
@@ -43,46 +49,82 @@ pub enum Images {
         /// The folder of `data_batch_1.bin` and the others.
         root: PathBuf,
     },
-    /// A folder of images for each class, as ImageNet's `train` and `val`.
+    /// Image files in folders of your own.
     ImageFolder {
-        /// The folder of the training classes.
+        /// The folder of the training images. Without `test`, all images in it and in the folders below it are trained on, and
+        /// have no labels. With `test`, it holds a folder for each class, as ImageNet's `train`.
         train: PathBuf,
-        /// The folder of the test classes, named as the training ones. Pre-training does without, and then measures nothing:
-        /// `train` may be one folder of images in it, whatever its name.
+        /// The folder of the test images: a folder for each class, named as in `train`. Without it, nothing is measured.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         test: Option<PathBuf>,
+        /// What is done about files that cannot be decoded: `"skip"` leaves them out and names them before the first step; to
+        /// find them, all files are decoded once. `"fail"`, the default, ends the run at the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on_invalid: Option<OnInvalid>,
     },
 }
 
 impl Images {
-    /// The images of one split.
-    fn read(&self, split: Split) -> Result<ImageDataset, DataError> {
-        match self {
-            Self::FashionMnistSubset => fashion_mnist_subset(split),
-            Self::FashionMnist { root } => read_fashion_mnist(root, split),
-            Self::Cifar10 { root } => read_cifar10(root, split),
-            Self::ImageFolder { train, test } => match split {
-                Split::Train => read_image_folder(train),
-                Split::Test => read_image_folder(test.as_ref().ok_or_else(no_test)?),
-            },
-        }
+    /// The images of one split; an error names the key that says where they are.
+    fn read(&self, split: Split) -> anyhow::Result<ImageDataset> {
+        Ok(match self {
+            Self::FashionMnistSubset => fashion_mnist_subset(split)?,
+            Self::FashionMnist { root } => read_fashion_mnist(root, split).context("data.images.root")?,
+            Self::Cifar10 { root } => read_cifar10(root, split).context("data.images.root")?,
+            Self::ImageFolder { train, test, on_invalid } => {
+                let config = FolderConfig { on_invalid: on_invalid.unwrap_or_default(), ..FolderConfig::default() };
+                let (key, folder) = match split {
+                    Split::Train => ("data.images.train", train),
+                    Split::Test => ("data.images.test", test.as_ref().ok_or_else(no_test)?),
+                };
+                require_path(key, folder)?;
+                // Labels are of no use without a test set, and not everybody has them.
+                let read = if test.is_some() { read_image_folder_as } else { read_flat_folder };
+                read(folder, &config).context(key)?
+            }
+        })
     }
 
     /// Both splits, of the same classes, as far as there are two.
-    pub(crate) fn read_both(&self) -> Result<Datasets, DataError> {
+    pub(crate) fn read_both(&self) -> anyhow::Result<Datasets> {
         let train = self.read(Split::Train)?;
         if matches!(self, Self::ImageFolder { test: None, .. }) {
             return Ok(Datasets { train, test: None });
         }
         let test = self.read(Split::Test)?;
-        test.check_classes(train.classes())?;
+        test.check_classes(train.classes()).context("data.images.test")?;
         Ok(Datasets { train, test: Some(test) })
     }
 
-    /// The test images.
-    pub(crate) fn read_test(&self) -> Result<ImageDataset, DataError> {
+    /// The test images, which measurements need.
+    pub(crate) fn read_test(&self) -> anyhow::Result<ImageDataset> {
         self.read(Split::Test)
     }
+
+    /// Checks that there are test images, before the training images are read.
+    pub(crate) fn require_test(&self) -> Result<(), DataError> {
+        if matches!(self, Self::ImageFolder { test: None, .. }) { Err(no_test()) } else { Ok(()) }
+    }
+
+    /// The names of the classes, where they are known without the data.
+    pub(crate) fn class_names(&self) -> Option<Vec<String>> {
+        match self {
+            Self::FashionMnistSubset | Self::FashionMnist { .. } => {
+                Some(FASHION_MNIST_CLASSES.map(str::to_owned).to_vec())
+            }
+            Self::Cifar10 { .. } => Some(CIFAR10_CLASSES.map(str::to_owned).to_vec()),
+            Self::ImageFolder { .. } => None,
+        }
+    }
+}
+
+/// Checks that a path was set: the preset for one's own images has none.
+fn require_path(key: &'static str, path: &Path) -> Result<(), DataError> {
+    if path.as_os_str().is_empty() {
+        let expected = format!("a folder of images: --set {key}=PATH");
+        return Err(DataError::argument(key, "\"\"", expected));
+    }
+    Ok(())
 }
 
 /// The images of a run.
@@ -93,7 +135,7 @@ pub(crate) struct Datasets {
 }
 
 fn no_test() -> DataError {
-    DataError::argument("data.images.test", "nothing", "a folder of labelled images to measure on")
+    DataError::argument("data.images.test", "not set", "a folder of labelled images to measure on")
 }
 
 impl Datasets {
@@ -104,10 +146,30 @@ impl Datasets {
         Ok(test.map_or_else(|| train.clone(), |test| format!("{train}+{test}")))
     }
 
-    /// The test images, which whoever trains on labels needs.
+    /// The test images, which training on labels needs.
     pub(crate) fn labelled_test(&self) -> Result<&ImageDataset, DataError> {
         self.test.as_ref().ok_or_else(no_test)
     }
+
+    /// What there is of each split, and what was left out.
+    pub(crate) fn summaries(&self) -> Vec<DatasetSummary> {
+        let test = self.test.as_ref().map(|test| test.summary("test"));
+        std::iter::once(self.train.summary("train")).chain(test).collect()
+    }
+}
+
+/// The keys of the pipelines, for errors.
+const TRAIN: &str = "data.train";
+const EVAL: &str = "data.eval";
+
+/// What is done with images at the end of an epoch that do not fill a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remainder {
+    /// They are a smaller batch.
+    Kept,
+    /// They are a smaller batch, unless it is a single image, which is left out: batch normalisation finds no variance in it
+    /// where its map has one place.
+    NotOne,
 }
 
 /// Images of evaluation that go through a network at a time.
@@ -132,10 +194,12 @@ impl DataConfig {
         ranks: &dyn Communicator,
     ) -> Result<Loader<impl Source<Batch = Batch> + use<>>, DataError> {
         let device = device.clone();
-        let views = TwoCropSource::new(dataset.clone(), self.train.clone())?.map_batch(move |batch: TwoCropBatch| {
-            let [query, key] = [on_device(&batch.query, &device)?, on_device(&batch.key, &device)?];
-            Ok(Batch { query, key, indices: batch.indices })
-        });
+        let views = TwoCropSource::new(dataset.clone(), self.train.clone())?.with_key(TRAIN).map_batch(
+            move |batch: TwoCropBatch| {
+                let [query, key] = [on_device(&batch.query, &device)?, on_device(&batch.key, &device)?];
+                Ok(Batch { query, key, indices: batch.indices })
+            },
+        );
         let config = LoaderConfig { drop_last: true, ..self.loader(self.batch_size, Some(seed)) };
         Loader::new(views, config)?.sharded(ranks.rank(), ranks.size())
     }
@@ -144,13 +208,25 @@ impl DataConfig {
     pub(crate) fn labelled(
         &self,
         dataset: &ImageDataset,
-        batch_size: usize,
+        (batch_size, remainder): (usize, Remainder),
         seed: u64,
         device: &Device,
         ranks: &dyn Communicator,
     ) -> Result<Loader<impl Source<Batch = LabelledImages> + use<>>, DataError> {
-        let images = labelled_images(dataset, &self.train, device)?;
-        Loader::new(images, self.loader(batch_size, Some(seed)))?.sharded(ranks.rank(), ranks.size())
+        let images = labelled_images(dataset, (&self.train, TRAIN), device)?;
+        let drop_last = remainder == Remainder::NotOne && batch_size > 0 && dataset.len() % batch_size == 1;
+        let config = LoaderConfig { drop_last, ..self.loader(batch_size, Some(seed)) };
+        Loader::new(images, config)?.sharded(ranks.rank(), ranks.size())
+    }
+
+    /// The first image of `dataset` as training takes it, and as evaluation does.
+    pub(crate) fn first(&self, dataset: &ImageDataset) -> Result<[FloatImage; 2], DataError> {
+        let of = |pipeline: &Pipeline, key| {
+            let source = ImageSource::new(dataset.clone(), pipeline.clone())?.with_key(key);
+            let fetched = source.fetch(0, &mut Rng::new(0, "first image"));
+            fetched.map(|(_, image)| image).map_err(|e| source.error(0, e))
+        };
+        Ok([of(&self.train, TRAIN)?, of(&self.eval, EVAL)?])
     }
 
     /// Images of `dataset` in its own order, without augmentation.
@@ -159,7 +235,7 @@ impl DataConfig {
         dataset: &ImageDataset,
         device: &Device,
     ) -> Result<Loader<impl Source<Batch = LabelledImages> + use<>>, DataError> {
-        Loader::new(labelled_images(dataset, &self.eval, device)?, self.loader(EVAL_BATCH, None))
+        Loader::new(labelled_images(dataset, (&self.eval, EVAL), device)?, self.loader(EVAL_BATCH, None))
     }
 
     fn loader(&self, batch_size: usize, shuffled: Option<u64>) -> LoaderConfig {
@@ -177,11 +253,11 @@ impl DataConfig {
 /// Images with their labels as a network takes them.
 fn labelled_images(
     dataset: &ImageDataset,
-    pipeline: &Pipeline,
+    (pipeline, key): (&Pipeline, &str),
     device: &Device,
 ) -> Result<impl Source<Batch = LabelledImages> + use<>, DataError> {
     let device = device.clone();
-    Ok(ImageSource::new(dataset.clone(), pipeline.clone())?.map_batch(move |batch: ImageBatch| {
+    Ok(ImageSource::new(dataset.clone(), pipeline.clone())?.with_key(key).map_batch(move |batch: ImageBatch| {
         Ok(LabelledImages { images: on_device(&batch.images, &device)?, labels: batch.labels })
     }))
 }

@@ -39,7 +39,7 @@ pub enum MocoError {
     },
     /// A file of weights cannot be read, or does not fit.
     #[error(transparent)]
-    Weights(#[from] sconce_backbones::weights::WeightsError),
+    Weights(Box<sconce_backbones::weights::WeightsError>),
     /// An error of the engine: a run, a checkpoint, an optimiser.
     #[error(transparent)]
     Engine(#[from] sconce_engine::EngineError),
@@ -52,6 +52,12 @@ pub enum MocoError {
     /// A batch could not be made.
     #[error(transparent)]
     Batches(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<sconce_backbones::weights::WeightsError> for MocoError {
+    fn from(error: sconce_backbones::weights::WeightsError) -> Self {
+        Self::Weights(Box::new(error))
+    }
 }
 
 impl MocoError {

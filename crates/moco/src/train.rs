@@ -1,9 +1,9 @@
 //! The training loop.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use sconce_core::{Batches, DType, Device, Params, Tensor, Tolerance, nn::BatchNormKind};
-use sconce_engine::{BatchTensors, Loss, Metrics, ParamGroup, Run, Trainer, TrainerConfig, dist::on_root};
+use sconce_engine::{BatchTensors, Loss, Metrics, ParamGroup, Run, Trainer, TrainerConfig, WeightFile, dist::on_root};
 
 use crate::{
     config::{EncoderConfig, MocoConfig},
@@ -47,7 +47,7 @@ pub struct Training<'a> {
     /// Epochs between two evaluations; 0 for none but the last.
     pub evaluate_every: usize,
     /// A file that both encoders start from: a query encoder, head included, or a backbone.
-    pub initial_weights: Option<&'a Path>,
+    pub initial_weights: Option<&'a WeightFile>,
 }
 
 /// A trained model.
@@ -101,18 +101,17 @@ pub fn train<B: Batches<Batch = Batch>>(
     let params = Params::new(run.seed(), DType::F32, run.device()).with_communicator(run.communicator().clone());
     let moco = Moco::new(&params, config, training.n_samples)?;
     let twin = Encoder::new(&params.detached().pp(QUERY), &config.encoder, BatchNormKind::Learning)?;
-    if let Some(path) = training.initial_weights {
+    if let Some(file) = training.initial_weights {
         let start = query_encoder(&params, &config.encoder)?;
-        weights::load_encoder_or_backbone(&start, path)?;
+        weights::load_encoder_or_backbone(&start, &file.path, &file.prefix.clone().into())?;
         moco.start_from(&params, &start)?;
     }
 
     let groups = vec![ParamGroup::new(QUERY, moco.trainable())];
     let mut trainer = Trainer::with_groups(&params, groups, training.trainer, run)?;
-    let batches_per_epoch = batches.batches_per_epoch();
     while let Some(batch) = trainer.next(batches)? {
         let mut step = moco.step([&batch.query, &batch.key], &batch.indices, trainer.steps())?;
-        if is_logged(trainer.steps() + 1, training.trainer, batches_per_epoch) {
+        if trainer.will_log() {
             step.loss = with_diagnostics(&moco, &step)?;
         }
         trainer.step(&step.loss, &batch)?;
@@ -130,12 +129,6 @@ pub fn train<B: Batches<Batch = Batch>>(
         }
     }
     Ok(Trained { params, encoder: twin })
-}
-
-/// Whether the `step`th step, counted from 1, ends a line of the log.
-fn is_logged(step: usize, config: &TrainerConfig, batches_per_epoch: usize) -> bool {
-    let every = if config.log_every == 0 { batches_per_epoch } else { config.log_every };
-    step.is_multiple_of(every)
 }
 
 /// The loss with what else is worth knowing of the step; of several ranks' batches the mean is logged. It costs a product of

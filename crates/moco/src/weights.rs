@@ -80,14 +80,16 @@ pub fn load_backbone_below(params: &Params, path: &Path, prefix: &Prefix) -> Res
     Ok(weights::load_backbone(params, &encoder, &[HEAD])?)
 }
 
-/// [`load_encoder`] for a model of MoCo, [`load_backbone`] for a backbone: its projection head begins anew.
+/// [`load_encoder_below`] for a model of MoCo, [`load_backbone_below`] for a backbone, whose projection head begins anew; says
+/// which it was.
 ///
 /// # Errors
 /// As [`load_encoder`].
-pub(crate) fn load_encoder_or_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
-    let (content, encoder) = read(path, &Prefix::Find, &wanted_names(params, &[HEAD]))?;
+pub(crate) fn load_encoder_or_backbone(params: &Params, path: &Path, prefix: &Prefix) -> Result<Content> {
+    let (content, encoder) = read(path, prefix, &wanted_names(params, &[HEAD]))?;
     let head: &[&str] = if content == Content::Moco { &[] } else { &[HEAD] };
-    Ok(weights::load_backbone(params, &encoder, head)?)
+    weights::load_backbone(params, &encoder, head)?;
+    Ok(content)
 }
 
 /// Writes the backbone of `input` to the safetensors file `output` under torchvision's names, for a detector or a classifier to
@@ -114,8 +116,12 @@ pub fn convert_below(input: &Path, output: &Path, prefix: &Prefix) -> Result<Con
 /// The encoder in a file under torchvision's names, and what the file was. `wanted` are the names to look for.
 fn read<S: AsRef<str>>(path: &Path, prefix: &Prefix, wanted: &[S]) -> Result<(Content, StateDict)> {
     let mut weights = weights::read_weights(path)?.without_parallel();
-    if matches!(prefix, Prefix::Named(_)) {
+    if let Prefix::Named(name) = prefix {
         weights = weights.located(wanted, prefix)?;
+        let name = name.strip_suffix('.').unwrap_or(name);
+        if name == QUERY || name.ends_with(&format!(".{QUERY}")) {
+            return Ok((Content::Moco, weights));
+        }
     }
     // Of a model of MoCo, whatever it stands in, the query encoder.
     let query = format!("{QUERY}.");

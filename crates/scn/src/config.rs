@@ -7,6 +7,7 @@ use crate::error::{Result, ScnError};
 
 /// The model and the three modules of the method. [`ScnConfig::paper`] and [`ScnConfig::code`] are the two readings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScnConfig {
     /// The network.
@@ -15,7 +16,7 @@ pub struct ScnConfig {
     pub weighting: Weighting,
     /// Module 2, §3.3: rank regularisation.
     pub rank: RankConfig,
-    /// How the two losses become one.
+    /// How cross-entropy and rank regularisation become one loss.
     pub combine: Combine,
     /// Module 3, §3.4: relabelling.
     pub relabel: RelabelConfig,
@@ -23,12 +24,14 @@ pub struct ScnConfig {
 
 /// The network: a ResNet, an importance weight and a classifier.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// The backbone.
     pub backbone: ResNetConfig,
-    /// Classes.
-    pub n_classes: usize,
+    /// Classes; absent for as many as the data have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_classes: Option<usize>,
     /// Probability of dropping a pooled feature.
     pub dropout: f64,
     /// When features are dropped.
@@ -37,6 +40,7 @@ pub struct ModelConfig {
 
 /// When dropout is active. At a probability of 0, the default of both, there is no difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum DropoutWhen {
     /// In training, as everybody means it.
@@ -47,26 +51,29 @@ pub enum DropoutWhen {
 
 /// What the importance weight does to the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Weighting {
-    /// `αᵢ · z`, eq. (2) of the paper: uncertain samples get flat distributions.
+    /// Logits are multiplied by the image's importance weight α, eq. (2) of the paper: uncertain images pull less.
     Logits,
-    /// Nothing: plain cross-entropy.
+    /// Logits stay as they are: plain cross-entropy.
     Off,
 }
 
 /// Rank regularisation: the high group's mean weight is to exceed the low group's by a margin.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RankConfig {
-    /// β: the share of a batch that is the high group, `⌊B·β⌋` samples.
+    /// β: the share of a batch that is the high group, rounded down to whole images.
     pub high_ratio: f64,
-    /// δ₁.
+    /// δ₁: by how much the mean weight of the high group is to exceed that of the low group.
     pub margin: Margin,
 }
 
 /// δ₁, the margin between the groups.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Margin {
     /// No rank regularisation.
@@ -85,6 +92,7 @@ pub enum Margin {
 
 /// How weighted cross-entropy and rank regularisation become one loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Combine {
     /// `L_WCE + L_RR`, as code.
@@ -96,23 +104,33 @@ pub enum Combine {
     },
 }
 
-/// Relabelling: `y' = argmax p` if `max p − p_y > δ₂`.
+/// Relabelling: an image whose label the network contradicts gets the class that the network finds most probable.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RelabelConfig {
-    /// Who may be relabelled.
+    /// Which images of a batch may be relabelled.
     pub scope: RelabelScope,
-    /// δ₂, exceeded strictly.
+    /// δ₂: a label is changed if the probability of the best class exceeds that of the label by more than this.
     pub margin: f64,
     /// The first epoch, counted from 1, at whose steps labels are changed.
     pub start_epoch: usize,
+    /// The share of the training labels beyond which a run warns that many were changed. It changes no result.
+    #[serde(default = "a_fifth")]
+    pub warn_above: f64,
 }
 
-/// Who may be relabelled.
+/// The default of [`RelabelConfig::warn_above`].
+fn a_fifth() -> f64 {
+    0.2
+}
+
+/// Which images of a batch may be relabelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RelabelScope {
-    /// Nobody.
+    /// None.
     Off,
     /// The low group of the batch, as paper.
     LowGroup,
@@ -124,15 +142,16 @@ impl ScnConfig {
     /// Checks what types cannot say.
     ///
     /// # Errors
-    /// [`ScnError::Config`] with the first key whose value has no sense.
+    /// [`ScnError::Config`] naming the first key whose value is invalid.
     pub fn validate(&self) -> Result<()> {
         let require = |field: &'static str, value: f64, expected: &str, ok: bool| match ok {
             true => Ok(()),
             false => Err(ScnError::Config { field, found: value.to_string(), expected: expected.to_owned() }),
         };
         let share = |field, value: f64| require(field, value, "0 to 1", (0.0..=1.0).contains(&value));
-        let n_classes = self.model.n_classes;
-        require("scn.model.n_classes", n_classes as f64, "at least 1", n_classes > 0)?;
+        if let Some(n) = self.model.n_classes {
+            require("scn.model.n_classes", n as f64, "at least 1", n > 0)?;
+        }
         let dropout = self.model.dropout;
         require("scn.model.dropout", dropout, "0 to less than 1", (0.0..1.0).contains(&dropout))?;
         share("scn.rank.high_ratio", self.rank.high_ratio)?;
@@ -145,24 +164,50 @@ impl ScnConfig {
             share("scn.combine.gamma", gamma)?;
         }
         share("scn.relabel.margin", self.relabel.margin)?;
+        share("scn.relabel.warn_above", self.relabel.warn_above)?;
         let start = self.relabel.start_epoch;
         require("scn.relabel.start_epoch", start as f64, "at least 1: epochs count from 1", start > 0)
     }
 
+    /// The same for a network of `n_classes`, which are those of `origin`.
+    ///
+    /// # Errors
+    /// [`ScnError::Config`] if the configuration has another number of classes.
+    pub fn for_classes(&self, n_classes: usize, origin: &str) -> Result<Self> {
+        match self.model.n_classes {
+            Some(found) if found != n_classes => Err(ScnError::Config {
+                field: "scn.model.n_classes",
+                found: found.to_string(),
+                expected: format!("{n_classes}, the classes of {origin}"),
+            }),
+            _ => {
+                let mut config = self.clone();
+                config.model.n_classes = Some(n_classes);
+                Ok(config)
+            }
+        }
+    }
+
     /// As the paper has it: losses mixed with γ = 0.5, relabelling in the low group from epoch 10. (γ and the epoch are
-    /// recalled from its text, which was not at hand.)
-    pub fn paper(backbone: ResNetConfig, n_classes: usize) -> Self {
+    /// recalled from its text, which was not at hand.) `n_classes` is `None` for as many classes as the data have.
+    pub fn paper(backbone: ResNetConfig, n_classes: impl Into<Option<usize>>) -> Self {
+        let n_classes = n_classes.into();
         Self {
             model: ModelConfig { backbone, n_classes, dropout: 0.0, dropout_when: DropoutWhen::Training },
             weighting: Weighting::Logits,
             rank: RankConfig { high_ratio: 0.7, margin: Margin::Fixed { value: 0.15 } },
             combine: Combine::Mix { gamma: 0.5 },
-            relabel: RelabelConfig { scope: RelabelScope::LowGroup, margin: 0.2, start_epoch: 10 },
+            relabel: RelabelConfig {
+                scope: RelabelScope::LowGroup,
+                margin: 0.2,
+                start_epoch: 10,
+                warn_above: a_fifth(),
+            },
         }
     }
 
     /// As the official code has it for batches of 64: losses added, whole batches relabelled, a margin of 0.07 (README).
-    pub fn code(backbone: ResNetConfig, n_classes: usize) -> Self {
+    pub fn code(backbone: ResNetConfig, n_classes: impl Into<Option<usize>>) -> Self {
         let paper = Self::paper(backbone, n_classes);
         Self {
             model: ModelConfig { dropout_when: DropoutWhen::Always, ..paper.model },

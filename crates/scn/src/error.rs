@@ -35,6 +35,35 @@ pub enum ScnError {
         /// Samples in the table.
         len: usize,
     },
+    /// Batches are too small for batch normalisation, which needs two values of each channel.
+    #[error(
+        "data.batch_size is {batch_size}: of {images} training images the smallest batch has {share} for each of {ranks} ranks, too \
+         few for batch normalisation: {source}"
+    )]
+    SmallBatch {
+        /// Images of a batch.
+        batch_size: usize,
+        /// Training images.
+        images: usize,
+        /// Images of a rank's smallest batch.
+        share: usize,
+        /// Ranks.
+        ranks: usize,
+        /// What the network says.
+        source: Box<sconce_core::Error>,
+    },
+    /// Images do not fit the network.
+    #[error("{image} has the shape {shape:?} (channels, height, width) after {pipeline}, expected {expected}")]
+    Shape {
+        /// The image.
+        image: String,
+        /// The setting that makes this of it.
+        pipeline: &'static str,
+        /// What it makes.
+        shape: Vec<usize>,
+        /// What would be right.
+        expected: String,
+    },
     /// A stored label table cannot be read.
     #[error("label table: {what}")]
     LabelTable {
@@ -43,7 +72,7 @@ pub enum ScnError {
     },
     /// A file of weights cannot be read, or does not fit.
     #[error(transparent)]
-    Weights(#[from] sconce_backbones::weights::WeightsError),
+    Weights(Box<sconce_backbones::weights::WeightsError>),
     /// A file has the weights of a network that is not there.
     #[error("{path}: weights of an IR-50, which is not supported; the backbones of SCN are ResNets", path = path.display())]
     Ir50 {
@@ -73,4 +102,10 @@ pub enum ScnError {
     /// A batch could not be made.
     #[error(transparent)]
     Batches(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<sconce_backbones::weights::WeightsError> for ScnError {
+    fn from(error: sconce_backbones::weights::WeightsError) -> Self {
+        Self::Weights(Box::new(error))
+    }
 }

@@ -72,8 +72,8 @@ pub use eval::{Predictions, predict};
 pub use loss::{Groups, combine, rank_regularization, weighted_cross_entropy};
 pub use model::{Output, Scn};
 #[cfg(feature = "cli")]
-pub use recipe::{Config, Pretraining, Recipe};
+pub use recipe::{Config, Prepared, Pretraining, Recipe};
 pub use relabel::{Change, LabelTable, RelabelQuality, label_tensor, relabel};
 pub use sconce_backbones::{ResNetConfig, Stem};
-pub use train::{Batch, StepLoss, Trained, Training, label_metrics, step_loss, train};
+pub use train::{Batch, InitialFile, StepLoss, Trained, Training, label_metrics, step_loss, train};
 pub use {sconce_core, sconce_engine};

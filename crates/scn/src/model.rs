@@ -2,7 +2,7 @@
 
 use sconce_backbones::ResNet;
 use sconce_core::{
-    Init, Result, Rng, Scope, Tensor,
+    Error, Init, Result, Rng, Scope, Tensor,
     nn::{Dropout, Linear, Mode},
 };
 
@@ -34,8 +34,12 @@ impl Scn {
     /// Builds or finds the network's parameters in `scope`.
     ///
     /// # Errors
-    /// If the configuration of the backbone has no sense, or as [`Scope::param`].
+    /// If the configuration of the backbone is invalid or does not say how many classes there are
+    /// ([`ScnConfig::for_classes`]), or as [`Scope::param`].
     pub fn new(scope: &Scope, config: &ScnConfig) -> Result<Self> {
+        let n_classes = config.model.n_classes;
+        let n_classes =
+            n_classes.ok_or_else(|| Error::argument("scn", "n_classes", "absent", "a number of classes"))?;
         let backbone = ResNet::new(scope, &config.model.backbone)?;
         let features = backbone.channels()[3];
         let margin = match config.rank.margin {
@@ -47,7 +51,7 @@ impl Scn {
             dropout: Dropout::new(config.model.dropout),
             dropout_when: config.model.dropout_when,
             alpha: Linear::new(&scope.pp("alpha.0"), (features, 1))?,
-            fc: Linear::new(&scope.pp("fc"), (features, config.model.n_classes))?,
+            fc: Linear::new(&scope.pp("fc"), (features, n_classes))?,
             weighting: config.weighting,
             margin,
         })

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use sconce_backbones::weights::Prefix;
 use sconce_core::{Batches, DType, Params, Rng, Tensor, nn::Mode};
 use sconce_engine::{BatchTensors, Loss, Metrics, Run, Stateful, Trainer, TrainerConfig, dist::gather_list};
 
@@ -12,7 +13,7 @@ use crate::{
     loss::{Groups, combine, rank_regularization, weighted_cross_entropy},
     model::{Output, Scn},
     relabel::{LabelTable, RelabelQuality, label_tensor, relabel},
-    weights::load_backbone,
+    weights::load_backbone_below,
 };
 
 /// Images and which samples of the training set they are; labels come from the [`LabelTable`].
@@ -87,8 +88,17 @@ pub struct Training<'a> {
     pub truth: Option<&'a [u32]>,
     /// What else a checkpoint is to carry, by name.
     pub state: &'a [(&'static str, Arc<dyn Stateful>)],
-    /// The file that the backbone starts from, in any form that [`load_backbone`] reads.
-    pub initial_weights: Option<&'a Path>,
+    /// The file that the backbone starts from.
+    pub initial_weights: Option<InitialFile<'a>>,
+}
+
+/// A file that a backbone starts from, in any form that [`load_backbone_below`] reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitialFile<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Below which prefix of its names the backbone stands.
+    pub prefix: Prefix,
 }
 
 /// A trained network.
@@ -101,8 +111,9 @@ pub struct Trained {
 }
 
 /// Trains a network on `batches`. Several ranks share each batch: every rank splits its own share into groups, what is
-/// relabelled goes into the table of all of them, and all measure the whole of every split. After every epoch `evaluate` measures it; what it returns for each split is logged, and
-/// the run keeps the checkpoint that is best by `accuracy` on the split `validation`.
+/// relabelled goes into the table of all of them, and all measure the whole of every split. After every epoch `evaluate`
+/// measures it; what it returns for each split is logged, and the run keeps the checkpoint that is best by `accuracy` on the
+/// split `validation`.
 ///
 /// # Errors
 /// If a batch cannot be made, a loss is not finite, a signal stops the run or a file cannot be written; each error says which.
@@ -117,8 +128,8 @@ pub fn train<B: Batches<Batch = Batch>>(
     let params = Params::new(seed, DType::F32, run.device()).with_communicator(ranks.clone());
     let model = Scn::new(&params.scope(), config)?;
     let twin = Scn::new(&params.detached(), config)?;
-    if let Some(path) = training.initial_weights {
-        load_backbone(&params, path)?;
+    if let Some(file) = &training.initial_weights {
+        load_backbone_below(&params, file.path, &file.prefix)?;
     }
 
     let mut trainer = Trainer::new(&params, training.trainer, run)?;

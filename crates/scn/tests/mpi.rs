@@ -138,6 +138,27 @@ fn two_ranks_have_the_losses_of_one() {
 }
 
 #[test]
+fn ranks_share_what_they_relabel() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let modules = [
+        "scn.weighting=logits",
+        "scn.rank.margin={kind=\"fixed\",value=0.07}",
+        "scn.relabel.scope=whole-batch",
+        "scn.relabel.margin=0.0",
+        "scn.relabel.start_epoch=1",
+    ];
+    let mut command = train(2, &out, &["--max-steps", "10"]);
+    succeeds(command.args(modules.iter().flat_map(|setting| ["--set", setting])));
+    let table = sconce_engine::Checkpoint::open(&out).unwrap().tracked("labels").unwrap();
+    let table: serde_json::Value = serde_json::from_slice(&table).unwrap();
+    // A network that has learned next to nothing contradicts most labels: more than half of what both have seen is more than one rank
+    // can have relabelled by itself.
+    let (changed, seen) = (table["changes"].as_array().unwrap().len(), 10 * 128);
+    assert!(changed > seen * 55 / 100, "{changed} of {seen}");
+}
+
+#[test]
 fn a_killed_rank_ends_the_job_and_any_number_of_ranks_resumes_it() {
     let folder = tempfile::tempdir().unwrap();
     let killed = folder.path().join("killed");

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A detector and what aligns its features between the domains. [`SwdaConfig::source_only`] aligns nothing; the other presets
 /// are the paper's method and what it is compared with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SwdaConfig {
     /// The detector. Its `roi_heads.context` stays 0: what [`SwdaConfig::context`] says is added.
@@ -32,6 +33,7 @@ pub struct SwdaConfig {
 
 /// What is done with images of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetUse {
     /// They are not looked at: "Source Only".
@@ -49,6 +51,7 @@ pub enum TargetUse {
 
 /// The classifier of whole images: `netD` of the official code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GlobalConfig {
     /// How easy images are played down.
@@ -63,6 +66,7 @@ pub struct GlobalConfig {
 
 /// How the loss of the global classifier depends on the probability p of an image's own domain.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Modulation {
     /// `−(1 − p)^γ log p` (eq. 4). γ of 0 is the cross-entropy of "BDC-Faster".
@@ -79,6 +83,7 @@ pub enum Modulation {
 
 /// The classifier of every position: `netD_pixel` of the official code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LocalConfig {
     /// Channels of its first two convolutions; the last ones, in the mean, are the context vector.
@@ -94,6 +99,7 @@ pub struct LocalConfig {
 /// The alignment of DA-Faster (Chen et al., "Domain Adaptive Faster R-CNN for Object Detection in the Wild", 2018). Its terms
 /// have weights; one of 0 is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DaFasterConfig {
     /// Of the classifier of every position of the upper map (section 4.2): 1 in the released prototxt.
@@ -114,6 +120,7 @@ pub struct DaFasterConfig {
 
 /// The gradient reversal in front of every classifier of domains.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReversalConfig {
     /// λ, which the reversed gradient is multiplied by: 1 in the official code, 0.1 in DA-Faster.
@@ -124,6 +131,7 @@ pub struct ReversalConfig {
 
 /// λ over time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LambdaSchedule {
     /// The same all the time: the official code's.
@@ -135,6 +143,7 @@ pub enum LambdaSchedule {
 
 /// The weight of the alignment: 0.1 from Sim10k to Cityscapes, else 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EtaConfig {
     /// η.
@@ -145,6 +154,7 @@ pub struct EtaConfig {
 
 /// What η is multiplied with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EtaScales {
     /// The losses of the domains, as in the official code: the classifiers of domains learn more slowly too.
@@ -156,6 +166,7 @@ pub enum EtaScales {
 
 /// What learns from the detector's losses through the context vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ContextGradient {
     /// The classifiers of domains, but not the trunk below them: the official code's.

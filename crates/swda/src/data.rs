@@ -4,32 +4,44 @@ use std::collections::BTreeMap;
 
 use sconce_core::{Batches, Communicator, Device, Paired, Position, Rounds};
 use sconce_data::{
-    DetectionBatch, DetectionCounts, DetectionDataset, DetectionPipeline, DetectionSource, Loader, LoaderConfig,
+    DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSource, Loader, LoaderConfig, OnInvalid,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    datasets::{Datasets, check_classes},
     error::{Result, SwdaError},
     eval::{on_device, other},
-    images::{Images, without_labels},
+    images::{Images, ReadImages, Reading, without_labels},
+    layout::Role,
+    preload::preloaded,
     train::Batch,
 };
 
 /// Images of both domains, and what is done with them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Labelled images to train on.
+    /// Labelled images to train on: `kind` is "voc", "voc-flat", "coco", "cityscapes", "scenes" or "photo-scenes", and most kinds
+    /// have a `root`, the folder.
     pub source: Images,
-    /// Images to adapt to. What is on them is never read: they need no annotations.
-    pub target: Images,
-    /// Labelled images of the target to measure on.
-    pub test: Images,
+    /// Images to adapt to. What is on them is never read: they need no annotations, and `kind` may be "unlabelled" for a folder of
+    /// images. Absent where `swda.target` is "none".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Images>,
+    /// Labelled images of the target to measure on. If absent, nothing is measured on the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Images>,
     /// Labelled images of the source to measure on, if wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_test: Option<Images>,
-    /// The share of the source's images that is cut off to choose the best checkpoint by; 0 for none.
+    /// The share of the source's images that is held out, to choose the best checkpoint by; 0 for none.
     pub validation: f64,
+    /// What becomes of images and annotations that are wrong: "skip" leaves them out of every dataset and says so, "fail" leaves it
+    /// to what each dataset says, which is an error unless it says otherwise.
+    #[serde(default)]
+    pub on_invalid: OnInvalid,
     /// What of the target's labels reaches training after all.
     #[serde(default)]
     pub leak: Leak,
@@ -50,6 +62,7 @@ pub struct DataConfig {
 
 /// What of the target's labels reaches training.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Leak {
     /// Nothing, as in the paper.
@@ -59,29 +72,22 @@ pub enum Leak {
     DropEmpty,
 }
 
-/// The images of a run.
-#[derive(Clone, Debug)]
-pub struct Datasets {
-    /// Trained on.
-    pub source: DetectionDataset,
-    /// Cut off from the source.
-    pub validation: Option<DetectionDataset>,
-    /// Adapted to; without what is on them.
-    pub target: DetectionDataset,
-    /// Measured on.
-    pub test: DetectionDataset,
-    /// Measured on, of the source.
-    pub source_test: Option<DetectionDataset>,
-    /// What the readers of each kept and left out.
-    pub counts: BTreeMap<&'static str, DetectionCounts>,
+/// Where a dataset's settings stand.
+fn key(name: &str) -> &'static str {
+    match name {
+        "source" => "data.source",
+        "target" => "data.target",
+        "test" => "data.test",
+        _ => "data.source_test",
+    }
 }
 
 impl DataConfig {
-    /// Checks what types cannot say.
+    /// Checks what types cannot say; `uses_target` says whether images of the target are looked at.
     ///
     /// # Errors
     /// With the first setting that has no sense.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate(&self, uses_target: bool) -> Result<()> {
         if self.batches_per_epoch == Some(0) {
             return Err(SwdaError::config("data.batches_per_epoch", 0, "at least 1"));
         }
@@ -92,18 +98,27 @@ impl DataConfig {
         if !(0.0..1.0).contains(&self.validation) {
             return Err(SwdaError::config("data.validation", self.validation, "at least 0 and less than 1"));
         }
+        if self.source.root().is_some_and(|root| root.as_os_str().is_empty()) {
+            let expected = "your labelled images: --set 'data.source={kind=\"voc\",root=\"PATH\"}', or kind \"coco\"";
+            return Err(SwdaError::config("data.source.root", "empty", expected));
+        }
+        if self.target.is_none() && uses_target {
+            let expected = "images to adapt to: --set 'data.target={kind=\"unlabelled\",root=\"PATH\"}'; a detector of the \
+                            source alone has swda.target = \"none\", and neither swda.global nor swda.local";
+            return Err(SwdaError::config("data.target", "absent", expected));
+        }
         let labelled = [
             ("data.source", Some(&self.source)),
-            ("data.test", Some(&self.test)),
+            ("data.test", self.test.as_ref()),
             ("data.source_test", self.source_test.as_ref()),
-            ("data.target", Some(&self.target).filter(|_| self.leak != Leak::None)),
+            ("data.target", self.target.as_ref().filter(|_| self.leak != Leak::None)),
         ];
         for (key, images) in labelled {
-            if let Some(Images::Unlabelled { root }) = images {
+            if let Some(Images::Unlabelled { root, .. }) = images {
                 return Err(without_labels(key, root));
             }
         }
-        if self.leak == Leak::None && self.target.drops_empty() {
+        if self.leak == Leak::None && self.target.as_ref().is_some_and(Images::drops_empty) {
             let expected = "\"keep\", or data.leak = \"drop-empty\": which images are empty, labels of the target say";
             return Err(SwdaError::config("data.target.config.empty_images", "\"drop\"", expected));
         }
@@ -111,42 +126,91 @@ impl DataConfig {
         self.eval.validate().map_err(other)
     }
 
-    /// Reads all images; which ones are cut off depends on `seed`.
+    /// How a dataset is read whose settings say no classes.
+    fn reading<'a>(&self, role: Role, classes: &'a [String]) -> Reading<'a> {
+        Reading { role, on_invalid: self.on_invalid, classes }
+    }
+
+    /// Reads all images; which ones are held out depends on `seed`.
     ///
     /// # Errors
     /// If a dataset cannot be read, or two of them have other classes.
     pub fn read(&self, seed: u64) -> Result<Datasets> {
-        let mut counts = BTreeMap::new();
-        let mut counted = |name: &'static str, (dataset, of_reader): (DetectionDataset, Option<DetectionCounts>)| {
-            counts.extend(of_reader.map(|of_reader| (name, of_reader)));
-            dataset
+        let (mut counts, mut found) = (BTreeMap::new(), BTreeMap::new());
+        let mut noted = |name: &'static str, read: Result<ReadImages>| {
+            let read = read.map_err(SwdaError::at(key(name)))?;
+            counts.extend(read.counts.map(|of_reader| (name, of_reader)));
+            found.extend(read.found.map(|files| (name, files)));
+            Ok::<_, SwdaError>((read.dataset, read.category_ids))
         };
-        let source = counted("source", self.source.read()?);
-        let target = match self.leak {
-            Leak::None => counted("target", self.target.read_unlabelled(source.classes())?),
-            Leak::DropEmpty => {
-                let labelled = counted("target", self.target.read()?);
+        let (source, category_ids) = noted("source", self.source.read(&self.reading(Role::Train, &[])))?;
+        let classes = source.classes().to_vec();
+        let reading = self.reading(Role::Train, &classes);
+        let target = match (&self.target, self.leak) {
+            (None, _) => None,
+            (Some(target), Leak::None) => Some(noted("target", target.read_unlabelled(&reading))?.0),
+            (Some(target), Leak::DropEmpty) => {
+                let (labelled, _) = noted("target", target.read(&reading))?;
                 let kept: Vec<usize> =
                     (0..labelled.len()).filter(|&i| !labelled.sample(i).objects.is_empty()).collect();
-                labelled.subset(&kept).map_err(other)?.without_objects()
+                Some(labelled.subset(&kept).map_err(other)?.without_objects())
             }
         };
-        let (source, validation) = match self.validation {
-            0.0 => (source, None),
-            share => {
-                let (rest, cut) = source.split_off(share, seed).map_err(other)?;
-                (rest, Some(cut))
+        let (source, validation) = self.held_out(source, seed)?;
+        let reading = self.reading(Role::Test, &classes);
+        let mut measured = |name: &'static str, images: &Option<Images>| {
+            let Some(images) = images else { return Ok(None) };
+            let (dataset, _) = noted(name, images.read(&reading))?;
+            check_classes(&dataset, &classes)?;
+            Ok::<_, SwdaError>(Some(dataset))
+        };
+        let test = measured("test", &self.test)?;
+        let source_test = measured("source_test", &self.source_test)?;
+        Ok(Datasets { source, validation, target, test, source_test, counts, found, category_ids })
+    }
+
+    /// The images that a model of `classes` is measured on, each with what it is called: those to test on, or, without any, those
+    /// that a run with this seed held out of the source.
+    ///
+    /// # Errors
+    /// If a dataset cannot be read or has other classes, or if there is none.
+    pub fn read_measured(
+        &self,
+        classes: &[String],
+        seed: Option<u64>,
+    ) -> Result<Vec<(&'static str, DetectionDataset)>> {
+        let read = |key, images: &Images, role| {
+            let read = images.read(&self.reading(role, classes)).map_err(SwdaError::at(key))?;
+            check_classes(&read.dataset, classes)?;
+            Ok::<_, SwdaError>(read.dataset)
+        };
+        let mut measured = Vec::new();
+        for (name, key, images) in
+            [("test", "data.test", &self.test), ("source", "data.source_test", &self.source_test)]
+        {
+            if let Some(images) = images {
+                measured.push((name, read(key, images, Role::Test)?));
             }
-        };
-        let test = counted("test", self.test.read()?);
-        let source_test = match &self.source_test {
-            Some(images) => Some(counted("source_test", images.read()?)),
-            None => None,
-        };
-        for dataset in [Some(&test), source_test.as_ref()].into_iter().flatten() {
-            check_classes(dataset, source.classes())?;
         }
-        Ok(Datasets { source, validation, target, test, source_test, counts })
+        if let (true, Some(seed)) = (measured.is_empty(), seed) {
+            let (_, held_out) = self.held_out(read("data.source", &self.source, Role::Train)?, seed)?;
+            measured.extend(held_out.map(|held_out| ("validation", held_out)));
+        }
+        if measured.is_empty() {
+            let expected = "labelled images to measure on: --set 'data.test={kind=\"voc\",root=\"PATH\"}'";
+            return Err(SwdaError::config("data.test", "absent", expected));
+        }
+        Ok(measured)
+    }
+
+    /// What of the source is trained on, and what is held out.
+    fn held_out(&self, source: DetectionDataset, seed: u64) -> Result<(DetectionDataset, Option<DetectionDataset>)> {
+        if self.validation == 0.0 {
+            return Ok((source, None));
+        }
+        let split = source.split_off(self.validation, seed);
+        let (rest, cut) = split.map_err(|e| SwdaError::at("data.validation")(other(e)))?;
+        Ok((rest, Some(cut)))
     }
 
     /// Batches to train on; without images of the target where nothing is done with them. The same for the same seed.
@@ -161,7 +225,8 @@ impl DataConfig {
         ranks: &dyn Communicator,
     ) -> Result<TrainBatches> {
         let loader = |dataset: &DetectionDataset, batch_size, seed| -> sconce_data::Result<_> {
-            let source = DetectionSource::new(dataset.clone(), self.train.clone())?;
+            let (images, pipeline) = preloaded(dataset, &self.train)?;
+            let source = DetectionSource::new(images, pipeline)?.with_key("data.train");
             // A last batch of an image or two would have other statistics.
             let drop_last = dataset.len() >= batch_size;
             let config =
@@ -175,7 +240,10 @@ impl DataConfig {
             false => Loaders::Source(source),
             // Another order than the source's, should both have as many images.
             true => {
-                let target = loader(&data.target, self.target_batch_size, seed ^ TARGET).map_err(other)?;
+                let Some(target) = &data.target else {
+                    return Err(SwdaError::config("data.target", "absent", "images to adapt to"));
+                };
+                let target = loader(target, self.target_batch_size, seed ^ TARGET).map_err(other)?;
                 Loaders::Both(Box::new(Paired::new(source, target)))
             }
         };
@@ -234,29 +302,11 @@ impl Batches for TrainBatches {
     }
 }
 
-/// Checks that `dataset` has these classes in this order: label `i` means the same in both.
-pub(crate) fn check_classes(dataset: &DetectionDataset, classes: &[String]) -> Result<()> {
-    if dataset.classes() == classes {
-        return Ok(());
-    }
-    let found = format!("{:?} in {}", dataset.classes(), dataset.origin());
-    Err(SwdaError::config("classes", found, format!("{classes:?}, those of the source")))
-}
-
-impl Datasets {
-    /// A hash of all of them.
-    pub fn hash(&self) -> String {
-        let others = [self.validation.as_ref(), self.source_test.as_ref()].into_iter().flatten();
-        let all = [&self.source, &self.target, &self.test].into_iter().chain(others);
-        all.map(|dataset| dataset.content_hash()[..16].to_owned()).collect::<Vec<_>>().join("+")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
-    use sconce_data::{Image, VocConfig};
+    use sconce_data::{FolderConfig, Image, VocConfig};
 
     use super::*;
     use crate::Config;
@@ -266,26 +316,45 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let picture = Image::new(40, 30, 3, vec![90; 3600]).unwrap().encode_png().unwrap();
         ["a.png", "b.png"].iter().for_each(|name| fs::write(folder.path().join(name), &picture).unwrap());
-        let unlabelled = Images::Unlabelled { root: folder.path().to_owned() };
+        let unlabelled = Images::Unlabelled { root: folder.path().to_owned(), config: FolderConfig::default() };
         let mut config = Config::smoke().data;
-        config.target = unlabelled.clone();
+        config.target = Some(unlabelled.clone());
         let data = config.read(0).unwrap();
-        assert_eq!((data.target.len(), data.target.classes()), (2, data.source.classes()));
+        let target = data.target.unwrap();
+        assert_eq!((target.len(), target.classes()), (2, data.source.classes()));
         // To measure on them there would have to be labels.
-        config.test = unlabelled;
-        assert!(config.validate().unwrap_err().to_string().contains("data.test"));
+        config.test = Some(unlabelled);
+        assert!(config.validate(true).unwrap_err().to_string().contains("data.test"));
         assert!(config.read(0).is_err());
+    }
+
+    #[test]
+    fn a_broken_photo_of_the_target_is_left_out_where_that_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = Image::new(40, 30, 3, vec![90; 3600]).unwrap().encode_png().unwrap();
+        fs::write(folder.path().join("a.png"), &picture).unwrap();
+        fs::write(folder.path().join("b.png"), &picture[..picture.len() / 2]).unwrap();
+        let mut config = Config::smoke().data;
+        let target = |config| Some(Images::Unlabelled { root: folder.path().to_owned(), config });
+        config.target = target(FolderConfig { on_invalid: OnInvalid::Skip, ..FolderConfig::default() });
+        assert_eq!(config.read(0).unwrap().target.unwrap().len(), 1);
+        config.target = target(FolderConfig::default());
+        config.on_invalid = OnInvalid::Skip;
+        let data = config.read(0).unwrap();
+        assert_eq!(data.target.as_ref().unwrap().len(), 1);
+        let lines = data.described().join("\n");
+        assert!(lines.contains("target: 1 image without labels") && lines.contains("b.png"), "{lines}");
     }
 
     #[test]
     fn labels_of_the_target_choose_no_images() {
         let mut config = Config::smoke().data;
-        let target = |config| Images::Voc { root: "nowhere".into(), config };
+        let target = |config| Some(Images::Voc { root: "nowhere".into(), config: Some(config) });
         config.target = target(VocConfig::clipart1k("train"));
-        config.validate().unwrap();
+        config.validate(true).unwrap();
         config.target = target(VocConfig::clipart1k("train").without_empty_images());
-        assert!(config.validate().unwrap_err().to_string().contains("empty_images"));
+        assert!(config.validate(true).unwrap_err().to_string().contains("empty_images"));
         config.leak = Leak::DropEmpty;
-        config.validate().unwrap();
+        config.validate(true).unwrap();
     }
 }

@@ -18,6 +18,7 @@ use crate::{
 
 /// Which measure is the headline's, `ap50` among the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
     /// COCO's average precision at an overlap of 0.5, by 101 points.
@@ -51,7 +52,8 @@ pub struct Precision {
     pub coco: [f64; 12],
 }
 
-/// Runs `model` on all of `dataset`.
+/// Runs `model` on all of `dataset`, in batches where all images have one size, else one by one: what is found in an image does not
+/// depend on others, beside which it would be padded.
 ///
 /// # Errors
 /// If an image cannot be read.
@@ -62,7 +64,9 @@ pub fn detect(
     batch_size: usize,
     device: &Device,
 ) -> Result<Results> {
-    let source = DetectionSource::new(dataset.clone(), pipeline.clone()).map_err(other)?;
+    let source = DetectionSource::new(dataset.clone(), pipeline.clone()).map_err(other)?.with_key("data.eval");
+    let is_alike = dataset.samples().windows(2).all(|pair| pair[0].size == pair[1].size);
+    let batch_size = if is_alike { batch_size } else { 1 };
     let config = LoaderConfig { batch_size, shuffle: false, drop_last: false, ..LoaderConfig::default() };
     let mut batches = Loader::new(source, config).map_err(other)?;
     let mut images = vec![ImageResult::default(); dataset.len()];
@@ -128,5 +132,20 @@ impl Precision {
     /// As a run logs them.
     pub fn metrics(&self) -> Metrics {
         [("ap50", self.ap50), ("ap", self.ap)].map(|(name, value)| (name.to_owned(), value)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sconce_core::geometry::BBox;
+
+    use super::*;
+
+    #[test]
+    fn what_was_found_is_scaled_back_along_each_axis() {
+        let found = |bbox| vec![Detection { bbox, label: 1, score: 0.5 }];
+        // An image of 100×40 pixels that the network saw as 200×120.
+        let back = unscaled(found(BBox::new(20.0, 30.0, 60.0, 120.0)), (2.0, 3.0));
+        assert_eq!(back, found(BBox::new(10.0, 10.0, 30.0, 40.0)));
     }
 }

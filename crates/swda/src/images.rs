@@ -3,19 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use sconce_data::{
-    Background, CUT_OUT_CLASSES, CityscapesConfig, CutOutStyle, DetectionCounts, DetectionDataset, EmptyImages,
-    SceneConfig, Scenes, Split, VocConfig, Weather, cut_outs, read_cityscapes, read_cityscapes_unlabelled,
-    read_cut_outs, read_image_folder, read_unlabelled, read_voc, read_voc_unlabelled,
+    Background, CUT_OUT_CLASSES, CityscapesConfig, CocoConfig, CocoId, CutOutStyle, DetectionCounts, DetectionDataset,
+    EmptyImages, FolderConfig, OnInvalid, SceneConfig, Scenes, Split, VocConfig, VocFlatConfig, Weather, cut_outs,
+    read_cityscapes, read_cityscapes_unlabelled, read_coco, read_coco_unlabelled, read_cut_outs, read_image_folder,
+    read_unlabelled_as, read_voc, read_voc_flat, read_voc_unlabelled,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Result, SwdaError},
     eval::other,
+    layout::{Role, VocLayout, find_coco, find_voc},
 };
 
 /// Where images of a domain come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Images {
     /// Scenes composed of the embedded cut-outs, five classes: nothing to download.
@@ -42,12 +45,33 @@ pub enum Images {
         /// What they are drawn from.
         seed: u64,
     },
-    /// A dataset in Pascal VOC's layout: VOC itself, Clipart1k, Watercolor2k, Sim10k, converted Cityscapes, your own.
+    /// Annotations in Pascal VOC's XML: VOC itself, Clipart1k, Watercolor2k, Sim10k, converted Cityscapes, your own; in VOC's
+    /// layout, or as LabelImg leaves them.
     Voc {
-        /// Its folder.
+        /// The folder.
         root: PathBuf,
-        /// Which lists, which classes, and what becomes of the rest.
-        config: VocConfig,
+        /// Which lists, which classes, and what becomes of the rest. If absent, lists and classes are those that are found: to
+        /// train on `trainval` or `train`, to measure on `test` or `val`; without lists, annotations beside their images or in a
+        /// folder of their own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        config: Option<VocConfig>,
+    },
+    /// Annotations in Pascal VOC's XML without lists, beside their images or in a folder of their own, as LabelImg leaves them.
+    VocFlat {
+        /// The folder.
+        root: PathBuf,
+        /// The folders of images and annotations, which classes, and what becomes of the rest.
+        #[serde(default)]
+        config: VocFlatConfig,
+    },
+    /// A file of annotations in COCO's format, and a folder of images.
+    Coco {
+        /// The folder that both are in, or the file.
+        root: PathBuf,
+        /// The file and the folder of the images below the root, which classes, and what becomes of the rest. If absent, both are
+        /// looked for: the one file of JSON in the folder or in `annotations`, or the one for the purpose by its name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        config: Option<CocoConfig>,
     },
     /// Cityscapes or Foggy Cityscapes in the layout in which they are published: boxes are made from the maps of instances.
     Cityscapes {
@@ -60,11 +84,39 @@ pub enum Images {
     Unlabelled {
         /// The folder.
         root: PathBuf,
+        /// What becomes of files that cannot be decoded, and of the orientation that a camera noted.
+        #[serde(default)]
+        config: FolderConfig,
     },
+}
+
+/// How images are read, beside what they say themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading<'a> {
+    /// What for.
+    pub role: Role,
+    /// What becomes of what is wrong: with [`OnInvalid::Skip`] it is left out, else what becomes of it is as they say.
+    pub on_invalid: OnInvalid,
+    /// The classes where they say none; none for those that are found.
+    pub classes: &'a [String],
+}
+
+/// Images that were read.
+#[derive(Clone, Debug)]
+pub struct ReadImages {
+    /// The images.
+    pub dataset: DetectionDataset,
+    /// What the reader kept and left out, where there is one.
+    pub counts: Option<DetectionCounts>,
+    /// By which ids a file in COCO's format calls the classes.
+    pub category_ids: Option<Vec<Option<CocoId>>>,
+    /// Which files of the folder were read, where that was found out.
+    pub found: Option<String>,
 }
 
 /// How composed scenes look: a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Scene {
     /// Clipart in clear weather.
@@ -118,64 +170,187 @@ impl Images {
         Self::Scenes { scene, split: Split::Test, n, seed: 4 }
     }
 
-    /// Reads the images, or composes them; with what the reader kept and left out, where there is one.
+    /// Reads the images, or composes them.
     ///
     /// # Errors
     /// If a file cannot be read or says what cannot be.
-    pub fn read(&self) -> Result<(DetectionDataset, Option<DetectionCounts>)> {
-        let counted = |(dataset, counts)| (dataset, Some(counts));
+    pub fn read(&self, reading: &Reading<'_>) -> Result<ReadImages> {
         match self {
             Self::Scenes { scene, split, n, seed } => {
-                Ok((scene.scenes(*split, *seed)?.dataset(*n).map_err(other)?, None))
+                Ok(ReadImages::new(scene.scenes(*split, *seed)?.dataset(*n).map_err(other)?))
             }
             Self::PhotoScenes { cut_outs, backgrounds, split, n, seed } => {
                 let scenes = photo_scenes(cut_outs, backgrounds, *split, *seed).map_err(other)?;
-                Ok((scenes.dataset(*n).map_err(other)?, None))
+                Ok(ReadImages::new(scenes.dataset(*n).map_err(other)?))
             }
-            Self::Voc { root, config } => read_voc(root, config).map(counted).map_err(other),
-            Self::Cityscapes { root, config } => read_cityscapes(root, config).map(counted).map_err(other),
-            Self::Unlabelled { root } => Err(without_labels("kind of images", root)),
+            Self::Voc { root, config: Some(config) } => reading.voc(root, config.clone()).map_err(other),
+            Self::Voc { root, config: None } => match find_voc(root, reading.role).map_err(other)? {
+                VocLayout::Lists(config) => {
+                    let found = described(&config);
+                    Ok(reading.voc(root, config).map_err(other)?.with_found(found))
+                }
+                VocLayout::Flat(config) => reading.voc_flat(root, config).map_err(other),
+            },
+            Self::VocFlat { root, config } => reading.voc_flat(root, config.clone()).map_err(other),
+            Self::Coco { root, config: Some(config) } => reading.coco(root, config.clone()).map_err(other),
+            Self::Coco { root, config: None } => {
+                let (root, config) = find_coco(root, reading.role).map_err(other)?;
+                let found =
+                    format!("{} with the images in `{}`", config.annotations.display(), config.images.display());
+                Ok(reading.coco(&root, config).map_err(other)?.with_found(found))
+            }
+            Self::Cityscapes { root, config } => {
+                let config = CityscapesConfig { on_invalid: reading.rule(config.on_invalid), ..config.clone() };
+                read_cityscapes(root, &config).map(ReadImages::counted).map_err(other)
+            }
+            Self::Unlabelled { root, .. } => Err(without_labels("kind of images", root)),
         }
     }
 
-    /// Reads the images without a look at what is on them: there need not be annotations. `classes` are the source's.
+    /// Reads the images without a look at what is on them: there need not be annotations. The classes are the source's.
     ///
     /// # Errors
     /// As [`Images::read`], for the images alone.
-    pub fn read_unlabelled(&self, classes: &[String]) -> Result<(DetectionDataset, Option<DetectionCounts>)> {
-        let counted = |(dataset, counts)| (dataset, Some(counts));
+    pub fn read_unlabelled(&self, reading: &Reading<'_>) -> Result<ReadImages> {
         match self {
             Self::Scenes { .. } | Self::PhotoScenes { .. } => {
-                self.read().map(|(dataset, counts)| (dataset.without_objects(), counts))
+                let read = self.read(reading)?;
+                Ok(ReadImages { dataset: read.dataset.without_objects(), ..read })
             }
-            Self::Voc { root, config } => read_voc_unlabelled(root, config).map(counted).map_err(other),
-            Self::Cityscapes { root, config } => read_cityscapes_unlabelled(root, config).map(counted).map_err(other),
-            Self::Unlabelled { root } => read_unlabelled(root, classes).map(|dataset| (dataset, None)).map_err(other),
+            Self::Voc { root, config: Some(config) } => reading.voc_unlabelled(root, config.clone()).map_err(other),
+            Self::Voc { root, config: None } => match find_voc(root, reading.role).map_err(other)? {
+                VocLayout::Lists(config) => {
+                    let found = described(&config);
+                    Ok(reading.voc_unlabelled(root, config).map_err(other)?.with_found(found))
+                }
+                VocLayout::Flat(config) => reading.flat_unlabelled(root, &config).map_err(other),
+            },
+            Self::VocFlat { root, config } => reading.flat_unlabelled(root, config).map_err(other),
+            Self::Coco { root, config } => {
+                let (root, config) = match config {
+                    Some(config) => (root.clone(), config.clone()),
+                    None => find_coco(root, reading.role).map_err(other)?,
+                };
+                let config = reading.of_coco(config);
+                read_coco_unlabelled(&root, &config)
+                    .map(|read| ReadImages::counted((read.dataset, read.counts)))
+                    .map_err(other)
+            }
+            Self::Cityscapes { root, config } => {
+                let config = CityscapesConfig { on_invalid: reading.rule(config.on_invalid), ..config.clone() };
+                read_cityscapes_unlabelled(root, &config).map(ReadImages::counted).map_err(other)
+            }
+            Self::Unlabelled { root, config } => reading.folder(root, *config).map_err(other),
         }
     }
 
     /// Whether images without objects are left out, which only who knows their labels can tell.
     pub(crate) fn drops_empty(&self) -> bool {
         let policy = match self {
-            Self::Voc { config, .. } => config.empty_images,
+            Self::Voc { config: Some(config), .. } => config.empty_images,
+            Self::VocFlat { config, .. } => config.empty_images,
+            Self::Coco { config: Some(config), .. } => config.empty_images,
             Self::Cityscapes { config, .. } => config.empty_images,
+            Self::Voc { config: None, .. } | Self::Coco { config: None, .. } => EmptyImages::Keep,
             Self::Scenes { .. } | Self::PhotoScenes { .. } | Self::Unlabelled { .. } => EmptyImages::Keep,
         };
         policy == EmptyImages::Drop
     }
 
-    /// The names of the classes.
-    ///
-    /// # Errors
-    /// For images without labels. None with the embedded cut-outs.
-    pub fn classes(&self) -> Result<Vec<String>> {
+    /// The names of the classes, where they are known without a look at the images.
+    pub fn classes(&self) -> Option<Vec<String>> {
+        let classes = match self {
+            Self::Voc { config, .. } => config.as_ref()?.classes.clone(),
+            Self::VocFlat { config, .. } => config.classes.clone(),
+            Self::Coco { config, .. } => config.as_ref()?.classes.clone(),
+            Self::Cityscapes { config, .. } => config.classes.clone(),
+            Self::Unlabelled { .. } => return None,
+            Self::PhotoScenes { .. } | Self::Scenes { .. } => CUT_OUT_CLASSES.map(str::to_owned).into(),
+        };
+        Some(classes).filter(|classes| !classes.is_empty())
+    }
+
+    /// Where files of one's own are: empty where nobody has said it yet.
+    pub(crate) fn root(&self) -> Option<&Path> {
         match self {
-            Self::Voc { config, .. } => Ok(config.classes.clone()),
-            Self::Cityscapes { config, .. } => Ok(config.classes.clone()),
-            Self::Unlabelled { root } => Err(without_labels("kind of images", root)),
-            Self::PhotoScenes { .. } => Ok(CUT_OUT_CLASSES.map(str::to_owned).into()),
-            Self::Scenes { scene, split, .. } => Ok(cut_outs(scene.style(), *split).map_err(other)?.classes().to_vec()),
+            Self::Voc { root, .. }
+            | Self::VocFlat { root, .. }
+            | Self::Coco { root, .. }
+            | Self::Cityscapes { root, .. }
+            | Self::Unlabelled { root, .. } => Some(root),
+            Self::PhotoScenes { .. } | Self::Scenes { .. } => None,
         }
+    }
+}
+
+impl ReadImages {
+    fn new(dataset: DetectionDataset) -> Self {
+        Self { dataset, counts: None, category_ids: None, found: None }
+    }
+
+    fn counted((dataset, counts): (DetectionDataset, DetectionCounts)) -> Self {
+        Self { counts: Some(counts), ..Self::new(dataset) }
+    }
+
+    fn with_found(self, found: String) -> Self {
+        Self { found: Some(found), ..self }
+    }
+}
+
+/// The lists of a dataset in VOC's layout.
+fn described(config: &VocConfig) -> String {
+    let list = |part: &sconce_data::VocPart| match &part.folder[..] {
+        "" => format!("the list `{}`", part.split),
+        folder => format!("the list `{}` of {folder}", part.split),
+    };
+    config.parts.iter().map(list).collect::<Vec<_>>().join(" and ")
+}
+
+impl Reading<'_> {
+    fn rule(&self, own: OnInvalid) -> OnInvalid {
+        if self.on_invalid == OnInvalid::Skip { OnInvalid::Skip } else { own }
+    }
+
+    fn classes(&self, own: Vec<String>) -> Vec<String> {
+        if own.is_empty() { self.classes.to_vec() } else { own }
+    }
+
+    fn of_voc(&self, config: VocConfig) -> VocConfig {
+        let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
+        VocConfig { on_invalid, classes, ..config }
+    }
+
+    fn of_coco(&self, config: CocoConfig) -> CocoConfig {
+        let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
+        CocoConfig { on_invalid, classes, ..config }
+    }
+
+    fn voc(&self, root: &Path, config: VocConfig) -> sconce_data::Result<ReadImages> {
+        read_voc(root, &self.of_voc(config)).map(ReadImages::counted)
+    }
+
+    fn voc_unlabelled(&self, root: &Path, config: VocConfig) -> sconce_data::Result<ReadImages> {
+        read_voc_unlabelled(root, &self.of_voc(config)).map(ReadImages::counted)
+    }
+
+    fn voc_flat(&self, root: &Path, config: VocFlatConfig) -> sconce_data::Result<ReadImages> {
+        let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
+        read_voc_flat(root, &VocFlatConfig { on_invalid, classes, ..config }).map(ReadImages::counted)
+    }
+
+    fn flat_unlabelled(&self, root: &Path, config: &VocFlatConfig) -> sconce_data::Result<ReadImages> {
+        let folder = FolderConfig { on_invalid: config.on_invalid, orientation: config.orientation };
+        self.folder(&root.join(&config.images), folder)
+    }
+
+    fn folder(&self, root: &Path, config: FolderConfig) -> sconce_data::Result<ReadImages> {
+        let config = FolderConfig { on_invalid: self.rule(config.on_invalid), ..config };
+        read_unlabelled_as(root, self.classes, &config).map(ReadImages::counted)
+    }
+
+    fn coco(&self, root: &Path, config: CocoConfig) -> sconce_data::Result<ReadImages> {
+        let read = read_coco(root, &self.of_coco(config))?;
+        Ok(ReadImages { category_ids: Some(read.category_ids), ..ReadImages::counted((read.dataset, read.counts)) })
     }
 }
 

@@ -38,13 +38,19 @@ mod classifiers;
 mod config;
 #[cfg(feature = "cli")]
 mod data;
+#[cfg(feature = "cli")]
+mod datasets;
 mod error;
 #[cfg(feature = "cli")]
 mod eval;
 #[cfg(feature = "cli")]
 mod images;
+#[cfg(feature = "cli")]
+mod layout;
 mod loss;
 mod model;
+#[cfg(feature = "cli")]
+mod preload;
 #[cfg(feature = "cli")]
 mod recipe;
 mod train;
@@ -56,15 +62,19 @@ pub use config::{
     ReversalConfig, SwdaConfig, TargetUse,
 };
 #[cfg(feature = "cli")]
-pub use data::{DataConfig, Datasets, Leak, TrainBatches};
+pub use data::{DataConfig, Leak, TrainBatches};
+#[cfg(feature = "cli")]
+pub use datasets::Datasets;
 pub use error::{Result, SwdaError};
 #[cfg(feature = "cli")]
 pub use eval::{Measure, Precision, Results, detect};
 #[cfg(feature = "cli")]
-pub use images::{Images as ImagesConfig, Scene};
+pub use images::{Images as ImagesConfig, ReadImages, Reading, Scene};
+#[cfg(feature = "cli")]
+pub use layout::Role;
 pub use loss::{Domain, Padding, binary_loss, consistency_loss, global_loss, local_loss};
 pub use model::{Images, StepLosses, Swda};
 #[cfg(feature = "cli")]
-pub use recipe::{Config, EvaluationConfig, Recipe, Start, Task};
-pub use train::{Batch, GroupsConfig, Trained, Training, train};
+pub use recipe::{Config, EvaluationConfig, FitConfig, Recipe, Start, Taken, Task};
+pub use train::{Batch, GroupsConfig, Trained, Trainee, Training, train};
 pub use {sconce_core, sconce_detection, sconce_engine};

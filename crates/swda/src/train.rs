@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sconce_core::{Batches, DType, Device, Params, Rng, Tensor, geometry::Object};
+use sconce_core::{Batches, Communicator, DType, Device, Params, Rng, Tensor, geometry::Object};
 use sconce_engine::{BatchTensors, Loss, Metrics, OptimizerConfig, ParamGroup, Run, Stateful, Trainer, TrainerConfig};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -47,6 +47,7 @@ impl BatchTensors for Batch {
 
 /// How the parameters are grouped for the optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GroupsConfig {
     /// What the learning rate of biases is multiplied by: 2 with VGG, 1 with ResNet-101 in the official code.
@@ -104,6 +105,37 @@ pub struct Training<'a> {
     pub state: &'a [(&'static str, Arc<dyn Stateful>)],
 }
 
+/// A model before its first step.
+#[derive(Debug)]
+pub struct Trainee {
+    params: Params,
+    model: Swda,
+    twin: Swda,
+}
+
+impl Trainee {
+    /// A model whose parameters are drawn from `seed`, the same on all ranks.
+    ///
+    /// # Errors
+    /// As [`Swda::new`].
+    pub fn new(config: &SwdaConfig, seed: u64, device: &Device, ranks: Arc<dyn Communicator>) -> Result<Self> {
+        let params = Params::new(seed, DType::F32, device).with_communicator(ranks);
+        let model = Swda::new(&params.scope(), config)?;
+        let twin = Swda::new(&params.detached(), config)?;
+        Ok(Self { params, model, twin })
+    }
+
+    /// Its parameters, for the weights that it starts from.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The model on them, without a gradient.
+    pub fn twin(&self) -> &Swda {
+        &self.twin
+    }
+}
+
 /// A trained detector.
 #[derive(Debug)]
 pub struct Trained {
@@ -111,26 +143,24 @@ pub struct Trained {
     pub params: Params,
     /// The model on them, without a gradient.
     pub model: Swda,
+    /// The steps that were done.
+    pub steps: usize,
 }
 
-/// Trains on `batches`, after `start` has put weights into the parameters; `evaluate` measures the model now and then, and what
-/// it returns for each split is logged.
+/// Trains on `batches`; `evaluate` measures the model now and then, after the steps that it is told, and what it returns for each
+/// split is logged.
 ///
 /// # Errors
 /// If a batch cannot be made, a loss is not finite, a signal stops the run or a file cannot be written; each error says which.
 pub fn train<B: Batches<Batch = Batch>>(
     training: &Training<'_>,
+    trainee: Trainee,
     batches: &mut B,
     run: &mut Run,
-    start: impl FnOnce(&Params) -> Result<()>,
-    mut evaluate: impl FnMut(&Swda) -> Result<Vec<(&'static str, Metrics)>>,
+    mut evaluate: impl FnMut(&Swda, usize) -> Result<Vec<(&'static str, Metrics)>>,
 ) -> Result<Trained> {
     let (seed, ranks) = (run.seed(), run.communicator().clone());
-    let params = Params::new(seed, DType::F32, run.device()).with_communicator(ranks.clone());
-    let model = Swda::new(&params.scope(), training.config)?;
-    let twin = Swda::new(&params.detached(), training.config)?;
-    start(&params)?;
-
+    let Trainee { params, model, twin } = trainee;
     let groups = training.groups.groups(&params, &training.trainer.optimizer);
     let mut trainer = Trainer::with_groups(&params, groups, training.trainer, run)?;
     for (name, state) in training.state {
@@ -146,7 +176,7 @@ pub fn train<B: Batches<Batch = Batch>>(
         if let Some(epoch) = trainer.finished_epoch() {
             let every = training.evaluate_every;
             if epoch == training.trainer.epochs || every > 0 && epoch.is_multiple_of(every) {
-                for (split, metrics) in evaluate(&twin)? {
+                for (split, metrics) in evaluate(&twin, trainer.steps())? {
                     trainer.evaluated(split, &metrics)?;
                     if let (BEST_SPLIT, Some(&ap)) = (split, metrics.get(BEST_METRIC)) {
                         trainer.keep_best(ap);
@@ -155,11 +185,12 @@ pub fn train<B: Batches<Batch = Batch>>(
             }
         }
     }
-    Ok(Trained { params, model: twin })
+    let steps = trainer.steps();
+    Ok(Trained { params, model: twin, steps })
 }
 
 /// The split and the metric by which the best checkpoint is chosen: cut from the source, whose labels are known.
-const BEST_SPLIT: &str = "validation";
+pub(crate) const BEST_SPLIT: &str = "validation";
 const BEST_METRIC: &str = "ap50";
 
 /// The loss with its terms, and how well the domains can be told apart.

@@ -6,8 +6,8 @@
 //! | ours | `backbone.features.0.weight`, `rpn.head.conv.0.0.bias`, `netD.conv1.weight` | [`load_detector`] |
 //! | `vgg16_caffe.pth`, `resnet101_caffe.pth`, torchvision's, `moco convert`'s | `features.0.weight`; `conv1.weight` | [`load_start`] |
 //!
-//! Each may be safetensors or a `.pth`. The official code's networks see blue, green, red, ours red, green, blue: the channels of
-//! the first convolution are exchanged. Their values are from 0 to 255 less a mean, which is what the normalisation of a
+//! Each may be safetensors or a `.pth`, and the names may stand below a prefix, which is found or named. The official code's
+//! networks see blue, green, red, ours red, green, blue: the channels of the first convolution are exchanged. Their values are from 0 to 255 less a mean, which is what the normalisation of a
 //! configuration says.
 
 use std::{fmt, path::Path};
@@ -16,6 +16,10 @@ use sconce_backbones::weights::{
     self, ColourOrder, ConvertReport, FoldOffset, InputConvention, KeyMap, Prefix, Rule, StateDict, Unmatched,
 };
 use sconce_core::{LoadReport, Params};
+use sconce_detection::StartReport;
+use sconce_engine::WeightFile;
+
+pub use sconce_detection::Predictors;
 
 use crate::error::{Result, SwdaError};
 
@@ -97,60 +101,83 @@ pub struct Converted {
     pub report: ConvertReport,
 }
 
+/// What [`load_start`] has copied, and what begins anew.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Started {
+    /// The detector's part.
+    pub detector: StartReport,
+    /// The classifiers of domains that begin anew, each with the reason, by how their names begin.
+    pub anew: Vec<(&'static str, &'static str)>,
+    /// Those of the file that are not used.
+    pub unused: Vec<&'static str>,
+}
+
+impl fmt::Display for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.detector)?;
+        self.anew.iter().try_for_each(|(name, why)| write!(f, "; {name}* begins anew: {why}"))?;
+        self.unused.iter().try_for_each(|name| write!(f, "; the file's {name}* is not used"))
+    }
+}
+
 /// Copies all weights of a detector into `params`: those of the official code, or our own.
 ///
 /// # Errors
 /// [`SwdaError::Weights`] if the file cannot be read or a tensor is missing, unexpected or misshapen; `params` is then as it
 /// was. [`SwdaError::NoNetwork`] for anything else.
-pub fn load_detector(params: &Params, path: &Path) -> Result<LoadReport> {
-    load_detector_below(params, path, &Prefix::Find)
-}
-
-/// [`load_detector`] from below `prefix`.
-///
-/// # Errors
-/// As [`load_detector`].
-pub fn load_detector_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
-    let (_, weights) = read(path, prefix, &[])?;
+pub fn load_detector(params: &Params, file: &WeightFile) -> Result<LoadReport> {
+    let (_, weights) = read(file, &[])?;
     Ok(weights::load_backbone(params, &weights, &[])?)
 }
 
-/// Copies a backbone's weights into `params`, or, of a detector with the very same parts, all of them. What aligns the domains is
-/// copied where both have it, and begins anew where the file has not. `channels` says what the file's backbone was trained on; of
-/// a detector that is known.
+/// Copies a backbone's weights into `params`, or those of a detector. Of a detector of other classes, or with other context
+/// vectors or anchors, the predictors that depend on it begin anew, by `predictors`; so does what aligns the domains where the file
+/// does not have it, or has it in another size. The report says so. `channels` says what the file's backbone was trained on; of a
+/// detector that is known.
 ///
 /// # Errors
 /// As [`load_detector`]: a start from nothing never goes unnoticed.
-pub fn load_start(params: &Params, path: &Path, channels: ColourOrder) -> Result<LoadReport> {
-    load_start_below(params, path, channels, &Prefix::Find)
-}
-
-/// [`load_start`] from below `prefix`.
-///
-/// # Errors
-/// As [`load_detector`].
-pub fn load_start_below(params: &Params, path: &Path, channels: ColourOrder, prefix: &Prefix) -> Result<LoadReport> {
+pub fn load_start(
+    params: &Params,
+    file: &WeightFile,
+    channels: ColourOrder,
+    predictors: Predictors,
+) -> Result<Started> {
     // The trunk alone: a classifier may be missing, or another's.
     let trunk = |name: &String| Some(name.strip_prefix("backbone.")?.to_owned());
     let is_trunk = |name: &String| !["classifier.", "fc."].iter().any(|head| name.starts_with(head));
-    let names = weights::wanted_names(params, &[]);
-    let wanted: Vec<String> = names.iter().filter_map(trunk).filter(is_trunk).collect();
-    match read(path, prefix, &wanted)? {
+    let wanted: Vec<String> = weights::wanted_names(params, &[]).iter().filter_map(trunk).filter(is_trunk).collect();
+    match read(file, &wanted)? {
         (Content::Backbone, weights) => {
             let is_vgg = weights.tensors().contains_key("features.0.weight");
             let weights = match channels {
                 ColourOrder::Rgb => weights,
                 ColourOrder::Bgr => exchanged(&weights, if is_vgg { "features.0.weight" } else { "conv1.weight" })?,
             };
-            Ok(sconce_detection::load_backbone(params, &weights)?)
+            let report = sconce_detection::load_backbone(params, &weights)?;
+            let detector = StartReport { report, left_out: Vec::new() };
+            Ok(Started { detector, anew: Vec::new(), unused: Vec::new() })
         }
         (_, weights) => {
-            // A detector that has seen the source alone has no classifiers of domains.
             let names = params.names();
-            let has = |prefix: &str| names.iter().any(|name| name.starts_with(prefix));
-            let in_file = |prefix: &str| weights.tensors().keys().any(|name| name.starts_with(prefix));
-            let apart: Vec<&str> = CLASSIFIERS.into_iter().filter(|prefix| !(has(prefix) && in_file(prefix))).collect();
-            Ok(weights::load_backbone(params, &weights, &apart)?)
+            let wrong_shape = params.compare(weights.tensors()).wrong_shape;
+            let (mut anew, mut unused) = (Vec::new(), Vec::new());
+            for prefix in CLASSIFIERS {
+                let is_here = names.iter().any(|name| name.starts_with(prefix));
+                let is_in_file = weights.tensors().keys().any(|name| name.starts_with(prefix));
+                match (is_here, is_in_file) {
+                    // A detector that has seen the source alone has no classifiers of domains.
+                    (true, false) => anew.push((prefix, "the file has none")),
+                    (false, true) => unused.push(prefix),
+                    (true, true) if wrong_shape.iter().any(|wrong| wrong.name.starts_with(prefix)) => {
+                        anew.push((prefix, "the file's has another size"));
+                    }
+                    _ => {}
+                }
+            }
+            let apart: Vec<&str> = anew.iter().map(|(prefix, _)| *prefix).chain(unused.iter().copied()).collect();
+            let detector = sconce_detection::load_start(params, &weights, &apart, predictors)?;
+            Ok(Started { detector, anew, unused })
         }
     }
 }
@@ -160,16 +187,8 @@ pub fn load_start_below(params: &Params, path: &Path, channels: ColourOrder, pre
 /// # Errors
 /// [`SwdaError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`SwdaError::NoNetwork`] for
 /// tensors of something else.
-pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
-    convert_below(input, output, &Prefix::Find)
-}
-
-/// [`convert`] from below `prefix`.
-///
-/// # Errors
-/// As [`convert`].
-pub fn convert_below(input: &Path, output: &Path, prefix: &Prefix) -> Result<Converted> {
-    let (content, weights) = read(input, prefix, &[])?;
+pub fn convert(input: &WeightFile, output: &Path) -> Result<Converted> {
+    let (content, weights) = read(input, &[])?;
     weights::write_weights(&weights, output)?;
     Ok(Converted { content, tensors: weights.tensors().len(), report: ConvertReport::new(&weights, None) })
 }
@@ -180,10 +199,10 @@ const MARKS: [&str; 1] = ["rpn.head.conv.0.0.weight"];
 const BACKBONE_MARKS: [&[&str]; 2] = [&["conv1.weight", "layer1.0.conv1.weight"], &["features.0.weight"]];
 
 /// The weights in a file under our names, and what they were. `wanted` are the names of a backbone to look for, if they are known.
-fn read(path: &Path, prefix: &Prefix, wanted: &[String]) -> Result<(Content, StateDict)> {
+fn read(WeightFile { path, prefix }: &WeightFile, wanted: &[String]) -> Result<(Content, StateDict)> {
     let mut weights = weights::read_weights(path)?;
-    if matches!(prefix, Prefix::Named(_)) {
-        weights = weights.located(wanted, prefix)?;
+    if prefix.is_some() {
+        weights = weights.located(wanted, &Prefix::from(prefix.clone()))?;
     }
     let hold = |marks: &[&str]| weights.holders(marks).iter().any(|holder| holder.lacks.is_none());
     if hold(&OFFICIAL_MARKS) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a [`ResNet`](super::ResNet) is built.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResNetConfig {
     /// Channels of the input: 3 for colour.
@@ -42,6 +43,7 @@ pub struct ResNetConfig {
 
 /// What a residual block is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Block {
     /// Two 3×3 convolutions.
@@ -63,6 +65,7 @@ impl Block {
 
 /// What comes before the first stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Stem {
     /// A 7×7 convolution with stride 2 and a 3×3 max-pool with stride 2: a quarter of the input's size.
@@ -75,6 +78,7 @@ pub enum Stem {
 
 /// Which convolution of a bottleneck has the stride of its stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StrideIn {
     /// The 3×3 one, as in torchvision.

@@ -17,6 +17,7 @@ const INIT: (Init, Init) = (Init::Normal { mean: 0.0, std: 0.01 }, Init::ZEROS);
 
 /// The size of a [`VggHead`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VggHeadConfig {
     /// Channels of the two hidden layers.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a [`Vgg`](super::Vgg) is built.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VggConfig {
     /// Channels of the input: 3 for colour.
@@ -23,6 +24,7 @@ pub struct VggConfig {
 
 /// What stands between a convolution of a [`Vgg`](super::Vgg) and its ReLU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum VggNorm {
     /// Nothing.

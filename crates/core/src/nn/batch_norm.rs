@@ -15,6 +15,7 @@ use crate::{
 ///
 /// A configuration has `"learning"`, `"frozen"`, `"sync"` or `{ split = { splits = 8 } }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum BatchNormKind {
     /// The batch.

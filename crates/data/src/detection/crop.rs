@@ -25,6 +25,7 @@ const ROUNDS: usize = 50;
 /// IoU is drawn anew. Objects whose centres lie in the part stay, their boxes cut to it. An image without objects gets a part of
 /// the drawn size and place. Draws: which option; then, a trial, width, height, left, top.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomIouCrop {
     /// The least and the largest side, as parts of the image's.
@@ -51,6 +52,7 @@ impl Default for RandomIouCrop {
 /// Boxes are cut to the part. An object stays if at least `min_visible` of its box, and something of it, is in the part.
 /// Draws: the row, then the column, each only where the image is longer than the part.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FixedSizeCrop {
     /// Pixels in a row of the result.

@@ -33,6 +33,7 @@ use crate::{DataError, FloatImage, FloatTransform, Image, Normalize, Result};
 /// # Ok::<(), sconce_data::DataError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DetectionPipeline {
     /// Transforms of the 8-bit image and its boxes, in order.

@@ -12,6 +12,7 @@ use crate::{DataError, Resize, Result, resample::check_size, transform::check_ra
 /// Both sides are multiplied by one factor and cut to a whole number, at least 1; faster-rcnn.pytorch rounds instead. Boxes are
 /// multiplied by the factors of the sizes that came out of it, one an axis, so that they stay on their pixels exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResizeSides {
     /// Pixels of the shorter side.
@@ -30,6 +31,7 @@ pub struct ResizeSides {
 ///
 /// Draws: the factor.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ScaleJitter {
     /// Pixels in a row, at a factor of 1.

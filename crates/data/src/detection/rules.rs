@@ -38,6 +38,7 @@ pub(super) fn skip<T>(count: &mut usize) -> Result<Option<T>> {
 
 /// What becomes of an image on which no object is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EmptyImages {
     /// It stays: all of it is background.
@@ -49,6 +50,7 @@ pub enum EmptyImages {
 
 /// What becomes of an object whose class is none of those asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OtherClasses {
     /// It is invalid, for the classes are all that there are: see [`OnInvalid`].
@@ -60,6 +62,7 @@ pub enum OtherClasses {
 
 /// What becomes of the objects that annotators found hard to recognise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Difficult {
     /// They stay and are marked: an evaluation leaves them out by itself.

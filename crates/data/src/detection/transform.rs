@@ -11,6 +11,7 @@ use crate::{GaussianNoise, HorizontalFlip, Image, Resize, Result, transform::mir
 /// A pixel that belongs to an object belongs to its box afterwards, apart from half a pixel where an image was resized: see
 /// the property test in `tests/it/detection.rs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum DetectionTransform {
     /// Replicates a grey image to three channels.

@@ -69,6 +69,18 @@ pub fn draw_boxes(picture: Image, boxes: &[DrawnBox]) -> Image {
     picture
 }
 
+/// Rows of a line of [`write_line`].
+pub(crate) const LINE: usize = font::HEIGHT + 3;
+
+/// Writes the end of `text`, as much as has room in `width` columns, in black from the place (`x`, `y`) on.
+pub(crate) fn write_line(picture: &mut Image, text: &str, (x, y): (usize, usize), width: usize) {
+    let room = width.saturating_sub(2) / (font::WIDTH + 1);
+    let letters: Vec<char> = text.chars().collect();
+    let end = &letters[letters.len().saturating_sub(room)..];
+    let mut pen = Pen { picture, colour: [0; 3] };
+    pen.letters(end, (x as i64 + 1, y as i64 + 1), 1);
+}
+
 struct Pen<'a> {
     picture: &'a mut Image,
     colour: [u8; 3],
@@ -105,16 +117,22 @@ impl Pen<'_> {
         // Black on light colours and white on dark ones, by the luma of ITU-R 601-2.
         let ink = if 299 * red + 587 * green + 114 * blue > 140_000 { [0; 3] } else { [255; 3] };
         let field = std::mem::replace(&mut self.colour, ink);
-        for (i, letter) in letters.into_iter().enumerate() {
+        self.letters(&letters, (x + stroke, top + stroke), stroke);
+        self.colour = field;
+    }
+
+    /// Draws `letters` side by side, the first one's corner at (`x`, `y`).
+    fn letters(&mut self, letters: &[char], (x, y): (i64, i64), stroke: i64) {
+        let advance = (font::WIDTH as i64 + 1) * stroke;
+        for (i, &letter) in letters.iter().enumerate() {
             for (row, bits) in font::glyph(letter).into_iter().enumerate() {
                 for column in (0..font::WIDTH).filter(|column| bits >> (font::WIDTH - 1 - column) & 1 == 1) {
-                    let left = x + i as i64 * advance + (column as i64 + 1) * stroke;
-                    let upper = top + (row as i64 + 1) * stroke;
+                    let left = x + i as i64 * advance + column as i64 * stroke;
+                    let upper = y + row as i64 * stroke;
                     self.fill([left, upper, left + stroke, upper + stroke]);
                 }
             }
         }
-        self.colour = field;
     }
 }
 

@@ -22,6 +22,7 @@ const SIZE: usize = 48;
 
 /// The part of FERPlus that a sample belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FerPlusSplit {
     /// `Training`: 28,709 rows, of which 28,561 have an image name. Microsoft's folder is `FER2013Train`.
@@ -34,6 +35,7 @@ pub enum FerPlusSplit {
 
 /// How ten columns of votes (the eight classes, `unknown`, and `NF` for what is no face) become one label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FerPlusLabel {
     /// The column with most votes of all ten. A sample where `unknown` or `NF` wins is dropped.
@@ -51,6 +53,7 @@ pub enum FerPlusLabel {
 ///
 /// There is no tie where [`FerPlusLabel::Majority`] finds a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ties {
     /// The first of the columns wins.
@@ -62,6 +65,7 @@ pub enum Ties {
 
 /// How votes become labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct FerPlusConfig {
     /// Which column wins.

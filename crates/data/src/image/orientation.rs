@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// OpenCV's flag `IMREAD_IGNORE_ORIENTATION` show the stored pixels. Where somebody marked boxes, the annotation is of one of the
 /// two; the annotated width and height often tell which.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Orientation {
     /// The image is turned and mirrored as noted: upright, as people see it.

@@ -10,6 +10,7 @@ use crate::{
 
 /// How scenes are composed of cut-outs; see [`Scenes`](super::Scenes).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct SceneConfig {
     /// Pixels in a row.
@@ -57,6 +58,7 @@ impl Default for SceneConfig {
 
 /// What is behind the objects of a scene.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Background {
     /// One colour, drawn uniformly.
@@ -74,6 +76,7 @@ pub enum Background {
 /// What is between the objects of a scene and the camera. It changes no box: the scenes of a seed are the same ones in every
 /// weather.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "name", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Weather {
     /// Nothing.

@@ -18,6 +18,7 @@ const CELL: usize = 64;
 
 /// In which style objects are drawn: a domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CutOutStyle {
     /// Drawings by many hands, from Open Clipart: 197. Public domain.

@@ -10,6 +10,7 @@ use crate::{FloatImage, Result, float_image::check_blur};
 ///
 /// Draws: the standard deviation. See [`FloatImage::gaussian_blur`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GaussianBlur {
     /// Values of the kernel in each direction, an odd number.

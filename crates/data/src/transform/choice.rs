@@ -8,6 +8,7 @@ use crate::{DataError, Image, Result};
 
 /// With probability `p` applies one of `transforms`, each equally likely. Draws: whether, which, and what that one draws.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OneOf {
     /// The probability that any of them is applied.
@@ -19,6 +20,7 @@ pub struct OneOf {
 /// With probability `p` applies all of `transforms`, in order: torchvision's `RandomApply`, of [`PixelTransform`]s or of
 /// [`FloatTransform`](super::FloatTransform)s. Draws: whether, then what they draw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomApply<T> {
     /// The probability that they are applied.

@@ -9,6 +9,7 @@ use crate::{DataError, Image, Result, resample::check_size};
 ///
 /// CIFAR's usual augmentation is 32 × 32 with a padding of 4. Draws: the row, then the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomCrop {
     /// Pixels in a row of the result.
@@ -23,6 +24,7 @@ pub struct RandomCrop {
 ///
 /// An image that is smaller gets black pixels on both sides, the odd one on the right or below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CenterCrop {
     /// Pixels in a row of the result.

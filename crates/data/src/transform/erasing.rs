@@ -12,6 +12,7 @@ use crate::{DataError, FloatImage, Result, resample::Rectangle};
 /// and round(√(A/r)) wide. It must be lower and narrower than the image, and is drawn anew if not, up to ten times.
 /// Draws: whether; area and aspect of each try; the row, then the column.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomErasing {
     /// The probability.
@@ -28,6 +29,7 @@ pub struct RandomErasing {
 
 /// How the aspect of an erased rectangle is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AspectDraw {
     /// Uniform, as torchvision did at first (read in 0.7): more high rectangles than wide ones.

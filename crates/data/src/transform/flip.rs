@@ -8,6 +8,7 @@ use crate::{Image, Result};
 
 /// torchvision's `RandomHorizontalFlip`: mirrors left and right with probability `p`, ½ by default. Draws: whether.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct HorizontalFlip {
     /// The probability.
@@ -16,6 +17,7 @@ pub struct HorizontalFlip {
 
 /// torchvision's `RandomVerticalFlip`: mirrors top and bottom with probability `p`, ½ by default. Draws: whether.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct VerticalFlip {
     /// The probability.

@@ -8,6 +8,7 @@ use crate::{FloatImage, Result};
 
 /// A transform of `f32` values in [0, 1]. In TOML: `{ name = "gaussian-blur", kernel_size = 23 }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum FloatTransform {
     /// Changes the colours.

@@ -11,6 +11,7 @@ use crate::{DataError, FloatImage, Result};
 /// MoCo v2's is 0.4, 0.4, 0.4 and 0.1. By default nothing changes. Draws: the order, as one permutation of the four; then the
 /// factors of brightness, contrast, saturation and hue, of those whose range is more than the factor that changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct ColorJitter {
     /// Around 1; see [`FloatImage::adjust_brightness`].
@@ -25,6 +26,7 @@ pub struct ColorJitter {
 
 /// Where a factor is drawn from, uniformly. In TOML: `0.4` or `[0.6, 1.4]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "expected a number, or a pair of numbers")]
 pub enum JitterRange {
     /// So far to both sides of the factor that changes nothing; a factor that has to be 0 or more is cut off there.
@@ -44,6 +46,7 @@ impl Default for JitterRange {
 ///
 /// The image keeps its number of channels. Draws: whether.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomGrayscale {
     /// The probability.

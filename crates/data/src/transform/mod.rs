@@ -47,6 +47,7 @@ const RATIO: [f64; 2] = [f64::MIN_POSITIVE, f64::MAX];
 
 /// A transform of 8-bit images. In TOML: `{ name = "resize", width = 224, height = 224 }`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum PixelTransform {
     /// Replicates a grey image to three channels.

@@ -8,6 +8,7 @@ use crate::{DataError, Image, Result};
 /// Adds a normal draw of standard deviation `std` to every value of every channel, clips to 0 to 255, and cuts the fraction
 /// off. The default is SCN's: √30. Draws: one a value, in their order in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct GaussianNoise {
     /// The standard deviation, in grey levels.

@@ -7,6 +7,7 @@ use crate::{DataError, FloatImage, Result};
 
 /// Subtracts `mean` and divides by `std`, one value a channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Normalize {
     /// The mean of each channel, of values in [0, 1].

@@ -39,6 +39,7 @@ use crate::{DataError, FloatImage, Image, Result};
 /// # Ok::<(), sconce_data::DataError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Pipeline {
     /// Transforms of the 8-bit image, in order.

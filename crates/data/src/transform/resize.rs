@@ -12,6 +12,7 @@ use crate::{
 /// With `antialias`, which is the default in a file, it is PIL's `resize` with `BILINEAR`, within one grey level: PIL rounds its
 /// weights to more bits. Without, it is PyTorch's `interpolate`, within one grey level too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Resize {
     /// Pixels in a row of the result.
@@ -25,6 +26,7 @@ pub struct Resize {
 
 /// The shorter side to `size` pixels and the longer one in proportion, cut to a whole number: torchvision's `Resize(size)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResizeShorterSide {
     /// Pixels of the shorter side.

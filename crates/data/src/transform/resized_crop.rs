@@ -16,6 +16,7 @@ use crate::{
 /// round(√(A/r)) high. It must fit into the image, and is drawn anew if not, up to ten times; then it is the largest part in the
 /// middle whose aspect lies within `ratio`. Draws: area and aspect of each try, then the row and the column.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RandomResizedCrop {
     /// Pixels in a row of the result.

@@ -1,5 +1,7 @@
 //! The binary `detection-eval`, as its users run it.
 
+mod voc_layout;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -263,4 +265,14 @@ fn categories_that_differ_by_case_are_two_to_both_measures() {
     let mut devkit = eval(&["voc", "--gt"]);
     devkit.arg(folder.path().join("gt.json")).arg("--dt").arg(folder.path().join("results"));
     assert_eq!(stdout(&mut devkit), "Car   1.0000  1 objects\ncar   0.0000  1 objects\nmean  0.5000\n");
+}
+
+#[test]
+fn shells_and_readers_are_served() {
+    let complete = |shell: &str| stdout(&mut eval(&["completions", shell]));
+    assert!(complete("bash").contains("--skip-unknown") && complete("zsh").contains("detection-eval"));
+    fails_with(&mut eval(&["completions", "nosh"]), &["nosh", "bash"]);
+    let manual = stdout(&mut eval(&["man"]));
+    assert!(manual.contains(".TH") && manual.contains("pycocotools") && manual.contains("root"), "{manual}");
+    assert!(stdout(&mut eval(&["--version"])).starts_with("detection-eval 0."));
 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use super::DeviceSpec;
-use crate::Profile;
+use crate::{Profile, WeightFile};
 
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
@@ -20,16 +21,23 @@ pub(super) enum Command {
     Train(Train),
     /// Evaluate a checkpoint or a file of weights.
     Eval(Eval),
-    /// Predict for files: a line of JSON each.
+    /// Predict for files and folders of files: a line of JSON for each file.
     Predict(Predict),
     /// Convert weights that PyTorch wrote, the official code's among them, to safetensors.
     Convert(Convert),
-    /// Print a complete configuration.
+    /// Print a complete configuration, each key with what it means.
     Config(Configuration),
     /// List the presets.
     Presets,
     /// Test the paper's claims: train every arm with every seed and compare.
     Reproduce(Reproduce),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
 }
 
 /// Where a configuration comes from.
@@ -44,6 +52,22 @@ pub(super) struct Configuration {
     /// A value over preset and file, such as `trainer.lr=0.01`; nothing after `=` leaves an optional key out.
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
+}
+
+/// Where in a file of weights the network stands.
+#[derive(Debug, Args)]
+pub(super) struct Prefix {
+    /// What stands before the network's names in the file of weights, such as `backbone.`; found by itself where one prefix
+    /// holds all of them.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) prefix: Option<String>,
+}
+
+impl Prefix {
+    /// The file at `path` with this prefix.
+    pub(super) fn of(&self, path: &std::path::Path) -> WeightFile {
+        WeightFile { path: path.to_owned(), prefix: self.prefix.clone() }
+    }
 }
 
 /// What it runs on.
@@ -64,18 +88,21 @@ pub(super) struct Train {
     /// The folder of the run, new or empty.
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
-    /// Go on with the run in the folder.
+    /// Go on with the run in the folder, with its own settings, seed and weights. `--set` may lengthen it
+    /// (`trainer.epochs`), or name another place of the same data.
     #[arg(long, conflicts_with = "force")]
     pub(super) resume: bool,
-    /// Start over in a folder that has a run; other files in it stay.
+    /// Start over in a folder that has a run; other files in it stay. A folder that holds something else is refused.
     #[arg(long)]
     pub(super) force: bool,
     /// Weights to start from: a safetensors file, or one that PyTorch wrote.
     #[arg(long, value_name = "FILE")]
     pub(super) init_from: Option<PathBuf>,
-    /// The seed of every random stream.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) seed: u64,
+    #[command(flatten)]
+    pub(super) prefix: Prefix,
+    /// The seed of every random stream; 0 by default.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
     /// Stop after so many steps.
     #[arg(long, value_name = "N")]
     pub(super) max_steps: Option<usize>,
@@ -94,6 +121,8 @@ pub(super) struct Model {
     #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
     pub(super) weights: Option<PathBuf>,
     #[command(flatten)]
+    pub(super) prefix: Prefix,
+    #[command(flatten)]
     pub(super) configuration: Configuration,
 }
 
@@ -101,7 +130,7 @@ pub(super) struct Model {
 pub(super) struct Eval {
     #[command(flatten)]
     pub(super) model: Model,
-    /// Print one JSON object.
+    /// Print one JSON object, with all digits.
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]
@@ -112,12 +141,15 @@ pub(super) struct Eval {
 pub(super) struct Predict {
     #[command(flatten)]
     pub(super) model: Model,
-    /// The files.
+    /// Files, and folders of files.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
-    /// A folder for pictures of the predictions.
+    /// A folder for pictures of the predictions, and other results.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// The least score of a prediction that is shown and written.
+    #[arg(long, value_name = "SCORE")]
+    pub(super) min_score: Option<f64>,
     #[command(flatten)]
     pub(super) machine: Machine,
 }
@@ -128,6 +160,8 @@ pub(super) struct Convert {
     pub(super) input: PathBuf,
     /// The safetensors file to write; it must not exist.
     pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) prefix: Prefix,
 }
 
 #[derive(Debug, Args)]
@@ -176,10 +210,10 @@ mod tests {
                     --device cuda:1 --threads 2 --seed 7 --max-steps 20";
         let Command::Train(train) = parse(line).unwrap() else { panic!() };
         assert_eq!(train.configuration.set, ["x=1", "y="]);
-        assert_eq!((train.seed, train.max_steps, train.resume), (7, Some(20), true));
+        assert_eq!((train.seed, train.max_steps, train.resume), (Some(7), Some(20), true));
         assert_eq!((train.machine.device, train.machine.threads), (DeviceSpec::Cuda(1), Some(2)));
         let Command::Train(train) = parse("scn train --out run").unwrap() else { panic!() };
-        assert_eq!((train.seed, train.machine.device, train.machine.threads), (0, DeviceSpec::Cpu, None));
+        assert_eq!((train.seed, train.machine.device, train.machine.threads), (None, DeviceSpec::Cpu, None));
     }
 
     #[test]

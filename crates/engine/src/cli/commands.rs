@@ -8,11 +8,11 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::args;
+use super::{args, command_line, explain, print_completions, print_manual, table, train::train};
 use crate::{
-    Checkpoint, EngineError, InitialWeights, PredictRequest, Recipe, Run, RunOptions, Start, Weights, config,
+    Checkpoint, EngineError, PredictRequest, Predictions, Recipe, Weights, config,
     dist::Session,
-    preset, report,
+    preset,
     study::{StudyOptions, reproduce},
     with_threads,
 };
@@ -26,8 +26,12 @@ pub(super) fn run<R: Recipe>(command: args::Command, session: &Session) -> anyho
         args::Command::Eval(args) => eval::<R>(args),
         args::Command::Predict(args) => predict::<R>(args),
         args::Command::Convert(args) => convert::<R>(args),
-        args::Command::Config(args) => print(&config::to_toml(&configuration::<R>(&args)?)?),
+        args::Command::Config(args) => print(&explain::to_toml(&configuration::<R>(&args)?)?),
         args::Command::Presets => presets::<R>(),
+        args::Command::Completions { shell } => {
+            print_completions(command_line::<R>(), shell).context("standard output")
+        }
+        args::Command::Man => print_manual(command_line::<R>()).context("standard output"),
     }
 }
 
@@ -51,52 +55,12 @@ fn study<R: Recipe>(args: args::Reproduce, session: &Session) -> anyhow::Result<
 }
 
 /// The threads of this process: as many as asked for, else its part of the machine's cores; `None` for all of them.
-fn threads(asked: Option<usize>, session: &Session) -> Option<usize> {
+pub(super) fn threads(asked: Option<usize>, session: &Session) -> Option<usize> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     match session.on_this_machine() {
         1 => asked,
         n => asked.or_else(|| Some((cores() / n).max(1))),
     }
-}
-
-fn train<R: Recipe>(args: args::Train, session: &Session) -> anyhow::Result<()> {
-    let config = configuration::<R>(&args.configuration)?;
-    if let Some(path) = args.init_from.as_ref().filter(|path| !path.is_file()) {
-        anyhow::bail!("--init-from {}: no such file", path.display());
-    }
-    let initial = match &args.init_from {
-        _ if args.resume => InitialWeights::Checkpoint,
-        Some(path) => InitialWeights::File(path),
-        None => InitialWeights::Unsaid,
-    };
-    R::validate(&config, initial)?;
-    let start = match (args.resume, args.force) {
-        (true, _) => Start::Resume,
-        (_, true) => Start::Force,
-        _ => Start::Fresh,
-    };
-    let options = RunOptions {
-        dir: args.out,
-        start,
-        method: R::METHOD.to_owned(),
-        config_toml: config::to_toml(&config)?,
-        seed: args.seed,
-        max_steps: args.max_steps,
-        device: args.machine.device.open()?,
-        init_from: args.init_from,
-        progress: true,
-        communicator: session.ranks().clone(),
-    };
-    let (dir, is_root) = (options.dir.clone(), session.ranks().is_root());
-    with_threads(threads(args.machine.threads, session), || {
-        let mut run = Run::open(options)?;
-        R::train(&config, &mut run)?;
-        if is_root { report::write_run(&dir) } else { Ok(()) }
-    })??;
-    if !is_root {
-        return Ok(());
-    }
-    print(&format!("{}\n", dir.join("report.html").display()))
 }
 
 fn eval<R: Recipe>(args: args::Eval) -> anyhow::Result<()> {
@@ -106,34 +70,39 @@ fn eval<R: Recipe>(args: args::Eval) -> anyhow::Result<()> {
     if args.json {
         return print(&(serde_json::to_string(&results)? + "\n"));
     }
-    let width = results.keys().map(|name| name.chars().count()).max().unwrap_or(0);
-    let line = |(name, value): (&String, &serde_json::Value)| match value {
-        // Text with several lines, such as a matrix, stands below its name.
-        serde_json::Value::String(text) if text.contains('\n') => format!("{name}\n{}\n", text.trim_end()),
-        serde_json::Value::String(text) => format!("{name:<width$}  {text}\n"),
-        value => format!("{name:<width$}  {value}\n"),
-    };
-    print(&results.iter().map(line).collect::<String>())
+    print(&table::evaluation(&results))
 }
 
 fn predict<R: Recipe>(args: args::Predict) -> anyhow::Result<()> {
     let (config, weights) = open_model::<R>(&args.model)?;
+    if let Some(score) = args.min_score {
+        anyhow::ensure!(R::HAS_SCORES, "--min-score: the predictions of {} have no scores to choose by", R::METHOD);
+        anyhow::ensure!((0.0..=1.0).contains(&score), "--min-score is {score}, expected 0 to 1");
+    }
     if let Some(out) = &args.out {
         fs::create_dir_all(out).map_err(EngineError::io(out))?;
     }
-    let request = PredictRequest { weights, files: args.files, out: args.out, device: args.machine.device.open()? };
+    let request = PredictRequest {
+        weights,
+        files: args.files,
+        out: args.out,
+        min_score: args.min_score,
+        device: args.machine.device.open()?,
+    };
     with_threads(args.machine.threads, || {
         let mut lines = BufWriter::new(io::stdout());
-        let predicted = R::predict(&config, &request, &mut lines);
+        let mut predictions = Predictions::new(&mut lines);
+        let predicted = R::predict(&config, &request, &mut predictions);
+        let finished = predictions.finish();
         // What came before an error is printed nevertheless; the first error is the one that matters.
         let flushed = lines.flush().context("standard output");
-        predicted.and(flushed)
+        predicted.and(finished).and(flushed)
     })?
 }
 
 fn convert<R: Recipe>(args: args::Convert) -> anyhow::Result<()> {
     anyhow::ensure!(!args.output.exists(), "{} exists: convert overwrites nothing", args.output.display());
-    let said = with_threads(None, || R::convert(&args.input, &args.output))??;
+    let said = with_threads(None, || R::convert(&args.prefix.of(&args.input), &args.output))??;
     print(&(said + "\n"))
 }
 
@@ -148,7 +117,7 @@ fn presets<R: Recipe>() -> anyhow::Result<()> {
 }
 
 /// The preset, overlaid by the file, overlaid by the values of the command line.
-fn configuration<R: Recipe>(args: &args::Configuration) -> anyhow::Result<R::Config> {
+pub(super) fn configuration<R: Recipe>(args: &args::Configuration) -> anyhow::Result<R::Config> {
     let preset = preset::<R>(args.preset.as_deref())?.config;
     let text = match &args.config {
         Some(path) => Some((path, fs::read_to_string(path).map_err(EngineError::io(path))?)),
@@ -164,15 +133,15 @@ fn open_model<R: Recipe>(args: &args::Model) -> anyhow::Result<(R::Config, Weigh
         (Some(path), _) => {
             let args::Configuration { config, preset, set } = &args.configuration;
             anyhow::ensure!(
-                config.is_none() && preset.is_none() && set.is_empty(),
-                "--checkpoint brings its own configuration; to change it: --weights {0}/model.safetensors --config \
-                 {0}/config.toml --set …",
-                Checkpoint::open(path)?.dir().display()
+                config.is_none() && preset.is_none(),
+                "--checkpoint brings its own configuration, which --set may change"
             );
+            anyhow::ensure!(args.prefix.prefix.is_none(), "--prefix: a checkpoint has none; it is for --weights");
             let (config, checkpoint) = open_checkpoint::<R>(path)?;
+            let config = config::parse(&config, None, set)?;
             Ok((config, Weights::Checkpoint(checkpoint.dir().to_owned())))
         }
-        (None, Some(file)) => Ok((configuration::<R>(&args.configuration)?, Weights::File(file.clone()))),
+        (None, Some(file)) => Ok((configuration::<R>(&args.configuration)?, Weights::File(args.prefix.of(file)))),
         (None, None) => anyhow::bail!("either --checkpoint or --weights is needed"),
     }
 }
@@ -192,7 +161,7 @@ fn open_checkpoint<R: Recipe>(path: &Path) -> anyhow::Result<(R::Config, Checkpo
 }
 
 /// To stdout, whose reader may have gone away.
-fn print(text: &str) -> anyhow::Result<()> {
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
 }

@@ -3,10 +3,13 @@
 mod args;
 mod commands;
 mod device;
+mod explain;
+mod table;
+mod train;
 
 use std::{
     ffi::OsString,
-    io,
+    io::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
 };
@@ -35,9 +38,48 @@ pub fn main<R: Recipe>() -> ExitCode {
     run::<R>(std::env::args_os())
 }
 
+/// The command line of a method.
+fn command_line<R: Recipe>() -> clap::Command {
+    Arguments::command().name(R::METHOD).bin_name(R::METHOD).about(R::ABOUT).version(VERSION)
+}
+
+/// What `--version` says of a program of this workspace: the version, and the commit that it is built from, if that is known.
+pub const VERSION: &str = if env!("SCONCE_COMMIT").is_empty() {
+    env!("CARGO_PKG_VERSION")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("SCONCE_COMMIT"), ")")
+};
+
+/// Prints the completion script of `command` for a shell.
+///
+/// # Errors
+/// If nothing can be printed.
+pub fn print_completions(mut command: clap::Command, shell: clap_complete::Shell) -> io::Result<()> {
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    io::stdout().write_all(&script)
+}
+
+/// Prints the manual page of `command`, followed by those of its own commands.
+///
+/// # Errors
+/// If nothing can be printed.
+pub fn print_manual(mut command: clap::Command) -> io::Result<()> {
+    command.build();
+    let commands = command.get_subcommands().filter(|command| command.get_name() != "help").cloned();
+    let mut page = Vec::new();
+    for command in std::iter::once(command.clone()).chain(commands) {
+        clap_mangen::Man::new(command).render(&mut page)?;
+    }
+    io::stdout().write_all(&page)
+}
+
 fn run<R: Recipe>(line: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let command = Arguments::command().name(R::METHOD).about(R::ABOUT);
-    let arguments = match command.try_get_matches_from(line).and_then(|matches| Arguments::from_arg_matches(&matches)) {
+    let arguments = match command_line::<R>()
+        .try_get_matches_from(line)
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+    {
         Ok(arguments) => arguments,
         Err(e) => {
             // Help and version come this way too, and nobody may be reading.

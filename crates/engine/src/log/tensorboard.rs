@@ -87,6 +87,25 @@ mod tests {
         assert_eq!(frame[12..12 + message.len()], message);
     }
 
+    /// What `RecordWriter` of TensorBoard 2.21 writes for the same two events, checksums of the length and of the message
+    /// included. TensorBoard stops reading where a checksum is wrong.
+    #[test]
+    fn frames_are_those_of_tensorboards_own_writer() {
+        let version = [
+            0x0f, 0, 0, 0, 0, 0, 0, 0, 0x6d, 0x53, 0x2b, 0x09, // 15 bytes, and the checksum of that
+            0x1a, 0x0d, b'b', b'r', b'a', b'i', b'n', b'.', b'E', b'v', b'e', b'n', b't', b':', b'2', //
+            0xfc, 0x98, 0x51, 0x29,
+        ];
+        let scalar_of_step_300 = [
+            0x11, 0, 0, 0, 0, 0, 0, 0, 0x9d, 0x6d, 0xb5, 0x2e, // 17 bytes, and the checksum of that
+            0x10, 0xac, 0x02, 0x2a, 0x0c, 0x0a, 0x0a, 0x0a, 0x03, b'a', b'/', b'b', 0x15, 0x00, 0x00, 0xc0,
+            0x3f, //
+            0xb8, 0x58, 0x8f, 0xa4,
+        ];
+        assert_eq!(file_version(), version);
+        assert_eq!(scalar(300, "a/b", 1.5), scalar_of_step_300);
+    }
+
     /// The length field of an event of 24 bytes opens every file that PyTorch's writer makes: `18 00 … a3 7f 4b 22`.
     #[test]
     fn the_checksum_is_masked_as_tfrecord_does_it() {

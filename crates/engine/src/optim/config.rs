@@ -6,6 +6,7 @@ use crate::{EngineError, Result};
 
 /// An optimiser by PyTorch's names and formulas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum OptimizerConfig {
     /// `g ← g + wd·p`, `b ← momentum·b + g` (`b = g` at the first step), `p ← p − lr·b`, or with Nesterov's momentum

@@ -147,7 +147,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A number for a table: short, without hiding small ones.
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     match size {
         _ if !value.is_finite() => "–".to_owned(),

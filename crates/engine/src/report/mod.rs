@@ -12,7 +12,7 @@ use sconce_core::files::write_atomic;
 
 use crate::{EngineError, Record, Summary};
 
-pub(crate) use self::study::study_html;
+pub(crate) use self::{html::number, study::study_html};
 
 /// Writes `report.html` of the finished run in `dir`.
 ///

@@ -21,6 +21,11 @@ pub(super) fn run_html(dir: &Path, summary: &Summary) -> anyhow::Result<String> 
         let rows: Vec<_> = summary.metrics.iter().map(|(name, &value)| vec![name.clone(), number(value)]).collect();
         page.table(&["metric", "value"], &rows);
     }
+    let data = data_lines(dir);
+    if !data.is_empty() {
+        page.head("Data");
+        page.list(&data);
+    }
     page.head("Curves");
     curves(&mut page, &records)?;
     if dir.join("pictures").is_dir() {
@@ -35,6 +40,14 @@ pub(super) fn run_html(dir: &Path, summary: &Summary) -> anyhow::Result<String> 
     let rows: Vec<_> = config::leaves(&text).into_iter().map(|(key, value)| vec![key, value]).collect();
     page.table(&["key", "value"], &rows);
     Ok(page.finish())
+}
+
+/// What the run's data are, a line each, if it says so.
+fn data_lines(dir: &Path) -> Vec<String> {
+    let text = fs::read(dir.join(crate::RunFile::Data.name())).unwrap_or_default();
+    let content: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let lines = content["summary"].as_array().cloned().unwrap_or_default();
+    lines.iter().filter_map(|line| line.as_str().map(str::to_owned)).collect()
 }
 
 /// One chart a name, with a curve for each split that has it.

@@ -5,7 +5,7 @@ use super::{
     html::{Cell, Page, escape, number},
     *,
 };
-use crate::{Metrics, Outcome, Run, RunOptions, Start};
+use crate::{Metrics, Run, RunOptions, Start};
 
 fn record(step: usize, epoch: usize, split: &str, values: &[(&str, f64)]) -> Record {
     let values = values.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
@@ -82,10 +82,11 @@ fn a_run_has_a_report_with_curves_pictures_and_its_configuration() {
         start: Start::Fresh,
         method: "fake".into(),
         config_toml: "title = \"<b>\"\n[train]\nlr = 0.1\n".into(),
-        seed: 5,
+        seed: Some(5),
         max_steps: None,
         device: sconce_core::Device::Cpu,
         init_from: None,
+        may_change: Vec::new(),
         progress: false,
         communicator: crate::dist::alone(),
     })
@@ -93,12 +94,22 @@ fn a_run_has_a_report_with_curves_pictures_and_its_configuration() {
     for step in 1..4 {
         run.log(&record(step, 1, "train", &[("loss", 1.0 / step as f64)])).unwrap();
     }
+    run.describe_data(&["train: 4 <images>".to_owned()], &serde_json::json!({ "left_out": 1 })).unwrap();
     fs::write(run.pictures().unwrap().join("least-certain.png"), b"PNG").unwrap();
     let metrics = Metrics::from([("test_accuracy".to_owned(), 0.875)]);
-    run.finish(Outcome { metrics, data_hash: None }).unwrap();
+    run.finish(metrics).unwrap();
     write_run(dir.path()).unwrap();
     let html = fs::read_to_string(dir.path().join("report.html")).unwrap();
-    for part in ["0.8750", "<svg", "data:image/png;base64,UE5H", "least certain", "train.lr", "&lt;b&gt;", "seed 5"] {
+    for part in [
+        "0.8750",
+        "<svg",
+        "data:image/png;base64,UE5H",
+        "least certain",
+        "4 &lt;images&gt;",
+        "train.lr",
+        "&lt;b&gt;",
+        "seed 5",
+    ] {
         assert!(html.contains(part), "{part}");
     }
     assert!(!html.contains("<b>"));

@@ -3,16 +3,15 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File, OpenOptions, TryLockError},
-    io::Write as _,
     path::Path,
 };
 
 use sconce_core::files::write_atomic;
 
-use super::{RunFile, RunOptions, Start};
-use crate::{Checkpoint, EngineError, Result, Summary, checkpoint};
+use super::{RunFile, RunOptions, Start, identity::Identity};
+use crate::{EngineError, Result, Summary, checkpoint};
 
-/// Marks a folder as a run's, and lists what was there before it.
+/// Marks a folder as a run's.
 pub(super) const MARKER: &str = ".sconce";
 pub(super) const METRICS: &str = "metrics.jsonl";
 /// TensorBoard looks for `tfevents` in a name; what follows is the host, usually.
@@ -20,6 +19,7 @@ pub(super) const EVENTS: &str = "events.out.tfevents.0.sconce";
 pub(super) const LOGS: &str = "logs";
 pub(super) const PICTURES: &str = "pictures";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
+const REPORT: &str = "report.html";
 pub(super) const DUMP: &str = "non-finite-step-";
 
 /// What `dir` holds besides the marker; nothing if it is not there.
@@ -37,43 +37,74 @@ pub(super) fn names(dir: &Path) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Takes the folder for a run and prepares it: the lock, and the checkpoint that the run goes on from.
-pub(super) fn take(options: &RunOptions) -> Result<(File, Option<Checkpoint>)> {
-    let dir = &options.dir;
-    let is_run = dir.join(MARKER).exists();
-    // A running run is better told as such than as a folder that is not empty.
-    let held = if is_run { Some(lock(dir)?) } else { None };
+/// Whether a run has taken `dir`.
+pub(super) fn is_run(dir: &Path) -> bool {
+    dir.join(MARKER).is_file()
+}
+
+/// Whether nothing would be lost if a new run took `dir`: it is empty, or a run took it that did not get to write its
+/// configuration.
+pub(super) fn is_vacant(dir: &Path) -> Result<bool> {
     let present = names(dir)?;
-    match options.start {
-        Start::Fresh if !present.is_empty() => return Err(EngineError::NotEmpty { dir: dir.clone() }),
-        Start::Resume if !is_run || !present.contains(checkpoint::CONFIG) => {
-            return Err(EngineError::NothingToResume { dir: dir.clone() });
-        }
-        _ => {}
-    }
-    let held = match held {
-        Some(held) => held,
-        None => {
-            fs::create_dir_all(dir).map_err(EngineError::io(dir))?;
-            let mut held = lock(dir)?;
-            let list: String = present.iter().map(|name| format!("{name}\n")).collect();
-            held.write_all(list.as_bytes()).map_err(EngineError::io(dir.join(MARKER)))?;
-            held
-        }
-    };
-    let resumed = match options.start {
-        Start::Resume => resume(options)?,
-        Start::Fresh => None,
-        Start::Force => {
-            remove_run(dir)?;
-            None
-        }
-    };
+    Ok(present.is_empty() || (is_run(dir) && present.iter().all(|name| name == Identity::FILE)))
+}
+
+/// Whether the run in `dir` has got as far as writing its configuration.
+pub(super) fn has_config(dir: &Path) -> bool {
+    dir.join(checkpoint::CONFIG).is_file()
+}
+
+/// The configuration of the run in `dir`, as its file has it; `None` if there is no run.
+///
+/// # Errors
+/// [`EngineError::Io`] if the file cannot be read.
+pub fn run_config(dir: &Path) -> Result<Option<String>> {
     let config = dir.join(checkpoint::CONFIG);
-    if options.start != Start::Resume {
-        write_atomic(&config, options.config_toml.as_bytes())?;
+    if is_run(dir) && has_config(dir) {
+        fs::read_to_string(&config).map(Some).map_err(EngineError::io(&config))
+    } else {
+        Ok(None)
     }
-    Ok((held, resumed))
+}
+
+/// Checks that no other process has the folder.
+pub(super) fn check_free(dir: &Path) -> Result<()> {
+    if is_run(dir) { lock(dir).map(drop) } else { Ok(()) }
+}
+
+/// Checks that nothing that a run would replace was there before it, as an earlier version could leave it.
+pub(super) fn check_foreign(dir: &Path) -> Result<()> {
+    let ours = [checkpoint::CONFIG, METRICS, EVENTS, Summary::FILE, Identity::FILE, REPORT];
+    match foreign(dir)?.into_iter().find(|name| ours.contains(&name.as_str())) {
+        Some(first) => Err(EngineError::NoRun { dir: dir.to_owned(), first, n: 1 }),
+        None => Ok(()),
+    }
+}
+
+/// Takes the folder for the run of `options`, which is `identity`, and prepares it. The lock is held as long as the result
+/// is open.
+pub(super) fn take(options: &RunOptions, identity: &Identity, is_changed: bool) -> Result<File> {
+    let dir = &options.dir;
+    fs::create_dir_all(dir).map_err(EngineError::io(dir))?;
+    let held = lock(dir)?;
+    match options.start {
+        Start::Fresh if !is_vacant(dir)? => return Err(EngineError::NotEmpty { dir: dir.clone() }),
+        Start::Fresh => {}
+        Start::Force => remove_run(dir)?,
+        Start::Resume => {
+            for name in ["last", "best"] {
+                checkpoint::recover(&dir.join(CHECKPOINTS).join(name))?;
+            }
+        }
+    }
+    // What the run is stands before its configuration, by which a folder is known to have a run.
+    if options.start != Start::Resume || is_changed || Identity::read(dir)?.as_ref() != Some(identity) {
+        identity.write(dir)?;
+    }
+    if options.start != Start::Resume || is_changed {
+        write_atomic(&dir.join(checkpoint::CONFIG), options.config_toml.as_bytes())?;
+    }
+    Ok(held)
 }
 
 /// Takes the folder for this process as long as the result is open.
@@ -88,65 +119,62 @@ pub(super) fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-/// The checkpoint to go on from, if the run in the folder is the one that `options` describe and has one.
-pub(super) fn resume(options: &RunOptions) -> Result<Option<Checkpoint>> {
-    let dir = &options.dir;
-    let other = |(key, found, expected): (String, String, String)| EngineError::OtherRun {
-        dir: dir.clone(),
-        key,
-        found,
-        expected,
-    };
+/// A value of a configuration that is another one than in the folder's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// The key, with its path.
+    pub(super) key: String,
+    /// The value in the folder, as TOML, or `absent`.
+    pub(super) found: String,
+    /// The value now.
+    pub(super) expected: String,
+}
+
+impl Difference {
+    /// Whether both values are text.
+    pub(super) fn is_text(&self) -> bool {
+        [&self.found, &self.expected].iter().all(|value| value.starts_with(['"', '\'']))
+    }
+}
+
+/// At which keys the configuration of the run in `dir` differs from `config_toml`, in alphabetical order.
+pub(super) fn differences(dir: &Path, config_toml: &str) -> Result<Vec<Difference>> {
     let config = dir.join(checkpoint::CONFIG);
     let text = fs::read_to_string(&config).map_err(EngineError::io(&config))?;
     let found: toml::Table = text.parse().map_err(|e| EngineError::format(&config, e))?;
-    let expected: toml::Table = options.config_toml.parse().map_err(|e| EngineError::format("the configuration", e))?;
-    if let Some(difference) = first_difference("", &found, &expected) {
-        return Err(other(difference));
-    }
-    for name in ["last", "best"] {
-        checkpoint::recover(&dir.join(CHECKPOINTS).join(name))?;
-    }
-    let last = dir.join(CHECKPOINTS).join("last");
-    if !last.exists() {
-        return Ok(None);
-    }
-    let checkpoint = Checkpoint::open(&last)?;
-    let state = checkpoint.state();
-    if state.method != options.method {
-        return Err(other(("method".into(), state.method.clone(), options.method.clone())));
-    }
-    if state.seed != options.seed {
-        return Err(other(("seed".into(), state.seed.to_string(), options.seed.to_string())));
-    }
-    Ok(Some(checkpoint))
+    let expected: toml::Table = config_toml.parse().map_err(|e| EngineError::format("the configuration", e))?;
+    let mut all = Vec::new();
+    compare("", &found, &expected, &mut all);
+    Ok(all)
 }
 
-/// The first key, in alphabetical order, at which two configurations differ, and its two values.
-fn first_difference(prefix: &str, a: &toml::Table, b: &toml::Table) -> Option<(String, String, String)> {
+fn compare(prefix: &str, a: &toml::Table, b: &toml::Table, found: &mut Vec<Difference>) {
     let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-    keys.into_iter().find_map(|key| {
+    for key in keys {
         let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match (a.get(key), b.get(key)) {
-            (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => first_difference(&path, a, b),
-            (a, b) if a == b => None,
+            (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => compare(&path, a, b, found),
+            (a, b) if a == b => {}
             (a, b) => {
                 let text = |v: Option<&toml::Value>| v.map_or("absent".to_owned(), ToString::to_string);
-                Some((path, text(a), text(b)))
+                found.push(Difference { key: path, found: text(a), expected: text(b) });
             }
         }
-    })
+    }
+}
+
+/// What was in the folder before the run, where an earlier version took a folder that was not empty.
+fn foreign(dir: &Path) -> Result<BTreeSet<String>> {
+    let marker = dir.join(MARKER);
+    Ok(fs::read_to_string(&marker).map_err(EngineError::io(&marker))?.lines().map(str::to_owned).collect())
 }
 
 /// Removes what an earlier run wrote into its own folder; what was there before it, and what others put there, stays.
 pub(super) fn remove_run(dir: &Path) -> Result<()> {
-    let marker = dir.join(MARKER);
-    let foreign: BTreeSet<String> =
-        fs::read_to_string(&marker).map_err(EngineError::io(&marker))?.lines().map(str::to_owned).collect();
-    for name in names(dir)?.difference(&foreign) {
+    for name in names(dir)?.difference(&foreign(dir)?) {
         let path = dir.join(name);
         match name.as_str() {
-            checkpoint::CONFIG | METRICS | EVENTS | Summary::FILE | "report.html" => remove_file(&path)?,
+            checkpoint::CONFIG | METRICS | EVENTS | Summary::FILE | Identity::FILE | REPORT => remove_file(&path)?,
             CHECKPOINTS => {
                 checkpoint::remove_all(&path.join("last"))?;
                 checkpoint::remove_all(&path.join("best"))?;
@@ -187,15 +215,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_differing_key_is_named_with_its_path() {
+    fn differing_keys_are_named_with_their_paths() {
         let table = |text: &str| text.parse::<toml::Table>().unwrap();
         let a = table("epochs = 3\n[optimizer]\nname = \"sgd\"\nlr = 0.1");
         let b = table("epochs = 3\n[optimizer]\nname = \"sgd\"\nlr = 0.2\nmomentum = 0.9");
-        assert_eq!(first_difference("", &a, &a), None);
-        let expected = ("optimizer.lr".to_owned(), "0.1".to_owned(), "0.2".to_owned());
-        assert_eq!(first_difference("", &a, &b), Some(expected));
-        let expected = ("optimizer".to_owned(), "absent".to_owned());
-        let (key, found, _) = first_difference("", &table("epochs = 3"), &a).unwrap();
-        assert_eq!((key, found), expected);
+        let differences = |a, b| {
+            let mut found = Vec::new();
+            compare("", a, b, &mut found);
+            found.into_iter().map(|d| (d.key, d.found, d.expected)).collect::<Vec<_>>()
+        };
+        assert_eq!(differences(&a, &a), []);
+        let row = |key: &str, found: &str, expected: &str| (key.to_owned(), found.to_owned(), expected.to_owned());
+        let expected = [row("optimizer.lr", "0.1", "0.2"), row("optimizer.momentum", "absent", "0.9")];
+        assert_eq!(differences(&a, &b), expected);
+        let (key, found, _) = differences(&table("epochs = 3"), &a).remove(0);
+        assert_eq!((key.as_str(), found.as_str()), ("optimizer", "absent"));
     }
 }

@@ -1,6 +1,8 @@
 //! A run: a folder with one owner, and what is written into it.
 
 mod folder;
+mod identity;
+mod plan;
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +14,18 @@ use std::{
 
 use sconce_core::{Communicator, Device};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
-use self::folder::{CHECKPOINTS, DUMP, EVENTS, LOGS, METRICS, PICTURES};
+pub use self::{
+    folder::run_config,
+    identity::{ConfigChange, WeightFile},
+    plan::{ChangeRule, MayChange, RunPlan},
+};
+use self::{
+    folder::{CHECKPOINTS, DUMP, EVENTS, LOGS, METRICS, PICTURES},
+    identity::Identity,
+};
 use crate::{
-    Checkpoint, EngineError, Outcome, Record, Result, Summary,
-    dist::on_root,
+    Checkpoint, EngineError, Metrics, Record, Result, Summary, config,
     log::{AppendLog, file_version, scalar},
     signals::Interrupt,
     summary::peak_memory,
@@ -28,26 +36,30 @@ use crate::{
 pub enum Start {
     /// A new run; a folder that is not empty is refused.
     Fresh,
-    /// The run in the folder goes on from its last checkpoint, or from the start if it had none yet.
+    /// The run in the folder goes on from its last checkpoint, or from its beginning if it had none yet: with the seed and
+    /// the weights that it began with.
     Resume,
-    /// A new run in the place of the one in the folder. Files that no run wrote stay.
+    /// A new run in the place of the one in the folder; files that no run wrote stay. A folder that holds something, but no
+    /// run, is refused.
     Force,
 }
 
-/// A file of the method's own at the top of a run's folder. `--force` takes it away with the run that wrote it.
+/// A file of the method's own at the top of a run's folder. A run that replaces this one (`--force`) removes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunFile {
     /// `labels.txt`: the labels that training is given, where they are not the dataset's.
     Labels,
-    /// `data.json`: what is worth knowing of the data, such as what a reader left out.
+    /// `data.json`: what is worth knowing of the data, such as what a reader left out; see [`Run::describe_data`].
     Data,
     /// `evaluation.json`: an evaluation in more detail than metrics have.
     Evaluation,
+    /// `relabelled.csv`: the labels that training has changed.
+    Relabelled,
 }
 
 impl RunFile {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Labels, Self::Data, Self::Evaluation];
+    pub const ALL: [Self; 4] = [Self::Labels, Self::Data, Self::Evaluation, Self::Relabelled];
 
     /// The file's name.
     pub fn name(self) -> &'static str {
@@ -55,6 +67,7 @@ impl RunFile {
             Self::Labels => "labels.txt",
             Self::Data => "data.json",
             Self::Evaluation => "evaluation.json",
+            Self::Relabelled => "relabelled.csv",
         }
     }
 }
@@ -70,14 +83,16 @@ pub struct RunOptions {
     pub method: String,
     /// The complete configuration.
     pub config_toml: String,
-    /// The seed of every random stream.
-    pub seed: u64,
+    /// The seed of every random stream; `None` for that of the run which is resumed, or 0 for a new one.
+    pub seed: Option<u64>,
     /// Stop after so many steps in all, those of earlier parts included.
     pub max_steps: Option<usize>,
     /// Where tensors live.
     pub device: Device,
-    /// Weights that a new run starts from.
-    pub init_from: Option<PathBuf>,
+    /// Weights that a new run starts from. A run that is resumed knows its own; another file is refused.
+    pub init_from: Option<WeightFile>,
+    /// What a run that is resumed may change of its configuration.
+    pub may_change: Vec<MayChange>,
     /// Show progress on stderr (with the feature `cli`).
     pub progress: bool,
     /// The ranks that share the run; [`alone`](crate::dist::alone) for a process by itself. All open it, and rank 0 alone
@@ -90,6 +105,7 @@ pub struct RunOptions {
 #[derive(Debug)]
 pub struct Run {
     options: RunOptions,
+    identity: Identity,
     /// Locked as long as it is open; on rank 0.
     _lock: Option<File>,
     resumed: Option<Checkpoint>,
@@ -102,29 +118,18 @@ pub struct Run {
 }
 
 impl Run {
-    /// Takes the folder and prepares it.
+    /// Takes the folder and prepares it: [`RunPlan::look`] and [`RunPlan::open`] in one, for a caller with nothing to check
+    /// in between.
     ///
     /// # Errors
-    /// [`EngineError::InUse`] if another run has it, [`EngineError::NotEmpty`], [`EngineError::NothingToResume`] or
-    /// [`EngineError::OtherRun`] if what it holds does not go with the kind of start; else [`EngineError::Io`] or
-    /// [`EngineError::Format`], which name the file. Of several ranks the others get [`EngineError::OnRank`] where rank 0
-    /// fails.
+    /// As those two.
     pub fn open(options: RunOptions) -> Result<Self> {
-        let ranks = options.communicator.clone();
-        let mut taken = None;
-        let is_resuming = on_root(&*ranks, || -> Result<bool> {
-            let (lock, resumed) = folder::take(&options)?;
-            let is_resuming = resumed.is_some();
-            taken = Some((lock, resumed));
-            Ok(is_resuming)
-        })?;
-        let (lock, resumed) = match taken {
-            Some((lock, resumed)) => (Some(lock), resumed),
-            None if is_resuming => (None, Some(Checkpoint::open(&options.dir.join(CHECKPOINTS).join("last"))?)),
-            None => (None, None),
-        };
-        let dir = &options.dir;
-        let earlier = if resumed.is_some() { Summary::read(dir)? } else { None };
+        RunPlan::look(options)?.open(None)
+    }
+
+    /// The run whose folder is taken, on its way from `resumed`.
+    fn new(options: RunOptions, identity: Identity, lock: Option<File>, resumed: Option<Checkpoint>) -> Result<Self> {
+        let earlier = if resumed.is_some() { Summary::read(&options.dir)? } else { None };
         let known = resumed.as_ref().map(|c| c.state().logs.clone()).unwrap_or_default();
         let steps = resumed.as_ref().map_or(0, |c| c.state().step);
         let mut run = Self {
@@ -137,6 +142,7 @@ impl Run {
             steps,
             training: Duration::ZERO,
             options,
+            identity,
         };
         if run.is_root() {
             let always = [METRICS, EVENTS].map(str::to_owned);
@@ -176,7 +182,7 @@ impl Run {
 
     /// The seed of every random stream.
     pub fn seed(&self) -> u64 {
-        self.options.seed
+        self.identity.seed
     }
 
     /// Where tensors live.
@@ -189,9 +195,9 @@ impl Run {
         self.options.max_steps
     }
 
-    /// The weights to start from; `None` for a run that resumes, since its checkpoint has its own.
-    pub fn init_from(&self) -> Option<&Path> {
-        self.options.init_from.as_deref().filter(|_| !self.is_resuming())
+    /// The weights to start from; `None` for a run that goes on from a checkpoint, which has its own.
+    pub fn init_from(&self) -> Option<&WeightFile> {
+        self.options.init_from.as_ref().filter(|_| !self.is_resuming())
     }
 
     /// Where a file of the method's own goes.
@@ -246,12 +252,57 @@ impl Run {
         self.append_line(&format!("{LOGS}/{name}.jsonl"), line)
     }
 
-    /// Reports the outcome: writes `summary.json` as that of a finished run.
+    /// Says what the run's data are: shows `lines` where progress is shown, and keeps them with `details` in `data.json`,
+    /// which the report shows. Called before the first step.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`] if the file cannot be written.
+    pub fn describe_data(&mut self, lines: &[String], details: &impl Serialize) -> Result<()> {
+        if !self.is_root() {
+            return Ok(());
+        }
+        if self.options.progress {
+            lines.iter().for_each(|line| eprintln!("{line}"));
+        }
+        let path = self.file(RunFile::Data);
+        let content = serde_json::json!({ "summary": lines, "details": details });
+        let text = serde_json::to_string_pretty(&content).map_err(|e| EngineError::format(&path, e))? + "\n";
+        Ok(sconce_core::files::write_atomic(&path, text.as_bytes())?)
+    }
+
+    /// Says something that a reader of the results must know: shows it where progress is shown, and adds it to the summary in
+    /// `data.json`, which the report shows.
+    ///
+    /// # Errors
+    /// [`EngineError::Io`] if the file cannot be read or written.
+    pub fn warn(&self, text: &str) -> Result<()> {
+        if !self.is_root() {
+            return Ok(());
+        }
+        let line = format!("warning: {text}");
+        if self.options.progress {
+            eprintln!("{line}");
+        }
+        let path = self.file(RunFile::Data);
+        let mut content: serde_json::Value = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| EngineError::format(&path, e))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => serde_json::json!({ "summary": [] }),
+            Err(e) => return Err(EngineError::io(&path)(e)),
+        };
+        if let Some(lines) = content["summary"].as_array_mut() {
+            lines.push(serde_json::json!(line));
+        }
+        let text = serde_json::to_string_pretty(&content).map_err(|e| EngineError::format(&path, e))? + "\n";
+        Ok(sconce_core::files::write_atomic(&path, text.as_bytes())?)
+    }
+
+    /// Reports the final metrics, of the last checkpoint unless their names say otherwise: writes `summary.json` as that of a
+    /// finished run.
     ///
     /// # Errors
     /// [`EngineError::Io`] if it cannot be written.
-    pub fn finish(&mut self, outcome: Outcome) -> Result<Summary> {
-        let summary = self.summary(true, outcome);
+    pub fn finish(&mut self, metrics: Metrics) -> Result<Summary> {
+        let summary = self.summary(true, metrics);
         if self.is_root() {
             summary.write(self.dir())?;
         }
@@ -289,20 +340,20 @@ impl Run {
 
     /// Notes what the run has cost up to a checkpoint.
     pub(crate) fn note_progress(&self) -> Result<()> {
-        self.summary(false, Outcome::default()).write(self.dir())
+        self.summary(false, Metrics::new()).write(self.dir())
     }
 
-    fn summary(&self, finished: bool, outcome: Outcome) -> Summary {
+    fn summary(&self, finished: bool, metrics: Metrics) -> Summary {
         let earlier = |f: fn(&Summary) -> f64| self.earlier.as_ref().map_or(0.0, f);
         let training_seconds = earlier(|s| s.training_seconds) + self.training.as_secs_f64();
         Summary {
             method: self.options.method.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             finished,
-            metrics: outcome.metrics,
-            seed: self.options.seed,
-            config_hash: sha256(&self.options.config_toml),
-            data_hash: outcome.data_hash,
+            metrics,
+            seed: self.seed(),
+            config_hash: config::hash(&self.options.config_toml),
+            data_hash: self.identity.data_hash.clone(),
             steps: self.steps,
             seconds: earlier(|s| s.seconds) + self.opened.elapsed().as_secs_f64(),
             training_seconds,
@@ -344,9 +395,4 @@ impl Run {
             }
         }
     }
-}
-
-/// SHA-256 in hexadecimal.
-fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

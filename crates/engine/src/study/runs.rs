@@ -21,7 +21,8 @@ use super::{
     runs_folder,
 };
 use crate::{
-    Checkpoint, EngineError, InitialWeights, Recipe, Result, Run, RunOptions, Start, Study, Summary, config,
+    Checkpoint, EngineError, InitialWeights, Recipe, Result, RunOptions, RunPlan, Start, Study, Summary, WeightFile,
+    config,
     dist::{greatest, on_root},
     report,
     signals::{self, Interrupt},
@@ -65,7 +66,8 @@ impl Plan {
                     continue;
                 }
                 let starts_from = arm.starts_from.as_ref().map(|start| dir(start, 0));
-                let initial = starts_from.as_deref().map_or(InitialWeights::Unsaid, InitialWeights::File);
+                let start = starts_from.as_ref().map(WeightFile::new);
+                let initial = start.as_ref().map_or(InitialWeights::Unspecified, InitialWeights::File);
                 R::validate(&arm.config, initial).with_context(|| format!("arm `{}`", arm.id))?;
                 let config_toml = config::to_toml(&arm.config)?;
                 runs.push(PlannedRun {
@@ -144,23 +146,26 @@ impl PlannedRun {
     }
 
     /// Runs it, from the beginning or from where it was interrupted. A run of another kind in its place is refused by
-    /// [`Run::open`], which names what differs.
+    /// [`RunPlan::look`], which names what differs.
     fn run<R: Recipe>(&self, config: &R::Config, plan: &Plan) -> anyhow::Result<()> {
         let start = if self.dir.join("config.toml").exists() { Start::Resume } else { Start::Fresh };
         let last = self.starts_from.as_ref().map(|dir| Checkpoint::open(&dir.join("checkpoints/last"))).transpose()?;
-        let mut run = Run::open(RunOptions {
+        let run = RunPlan::look(RunOptions {
             dir: self.dir.clone(),
             start,
             method: self.method.to_owned(),
             config_toml: self.config_toml.clone(),
-            seed: self.seed,
+            seed: Some(self.seed),
             max_steps: None,
             device: plan.device.clone(),
-            init_from: last.map(|checkpoint| checkpoint.model_file()),
+            init_from: last.map(|checkpoint| WeightFile::new(checkpoint.model_file())),
+            may_change: Vec::new(),
             progress: false,
             communicator: plan.ranks.clone(),
         })?;
-        R::train(config, &mut run)?;
+        let prepared = R::prepare(config, &run)?;
+        let mut run = run.open(R::data_hash(&prepared)?)?;
+        R::train(config, prepared, &mut run)?;
         drop(run);
         if !plan.ranks.is_root() {
             return Ok(());

@@ -1,6 +1,5 @@
 use std::{
     collections::BTreeMap,
-    io::Write,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -8,8 +7,9 @@ use sconce_core::{Batches, DType, Init, Params, Position, Tensor};
 
 use super::*;
 use crate::{
-    Arm, BatchTensors, ClaimSpec, ComparisonSpec, EngineError, Evaluation, Loss, Metrics, OptimizerConfig, Outcome,
-    PredictRequest, Preset, Record, Run, ScheduleConfig, Study, Trainer, TrainerConfig, Weights, config,
+    Arm, BatchTensors, ClaimSpec, ComparisonSpec, EngineError, Evaluation, Loss, Metrics, OptimizerConfig,
+    PredictRequest, Predictions, Preset, Record, Run, RunPlan, ScheduleConfig, Study, Trainer, TrainerConfig, Weights,
+    config,
 };
 
 /// What the fake method was asked to train, in any order. Tests that look at it take [`alone`] first.
@@ -28,7 +28,7 @@ fn trained() -> Vec<(String, u64, bool)> {
     trained
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FakeConfig {
     arm: String,
@@ -46,7 +46,7 @@ fn train(config: &FakeConfig, run: &mut Run) -> anyhow::Result<()> {
     if config.arm == "start" {
         leave_weights(run)?;
     }
-    let start = run.init_from().map_or(0.0, read_weight);
+    let start = run.init_from().map_or(0.0, |file| read_weight(&file.path));
     let accuracy = config.gain + run.seed() as f64 + start;
     for epoch in 1..=3 {
         let values = Metrics::from([("accuracy".to_owned(), accuracy * epoch as f64 / 3.0)]);
@@ -56,7 +56,7 @@ fn train(config: &FakeConfig, run: &mut Run) -> anyhow::Result<()> {
     if config.arm == "fake" && run.seed() == 0 {
         metrics.insert("recall".to_owned(), 0.25);
     }
-    run.finish(Outcome { metrics, data_hash: Some("da7a".into()) })?;
+    run.finish(metrics)?;
     Ok(())
 }
 
@@ -136,19 +136,26 @@ macro_rules! fake {
             const METHOD: &'static str = "fake";
             const ABOUT: &'static str = "Fake et al.";
             type Config = FakeConfig;
+            type Prepared = ();
             fn presets() -> Vec<Preset<FakeConfig>> {
                 Vec::new()
             }
             fn study(profile: Profile) -> Option<Study<FakeConfig>> {
                 (profile != Profile::Paper).then(|| $study)
             }
-            fn train(config: &FakeConfig, run: &mut Run) -> anyhow::Result<()> {
+            fn prepare(_: &FakeConfig, _: &RunPlan) -> anyhow::Result<()> {
+                Ok(())
+            }
+            fn data_hash(_: &()) -> anyhow::Result<Option<String>> {
+                Ok(Some("da7a".into()))
+            }
+            fn train(config: &FakeConfig, _: (), run: &mut Run) -> anyhow::Result<()> {
                 train(config, run)
             }
             fn eval(_: &FakeConfig, _: &Weights, _: &Device) -> anyhow::Result<Evaluation> {
                 Ok(BTreeMap::new())
             }
-            fn predict(_: &FakeConfig, _: &PredictRequest, _: &mut dyn Write) -> anyhow::Result<()> {
+            fn predict(_: &FakeConfig, _: &PredictRequest, _: &mut Predictions<'_>) -> anyhow::Result<()> {
                 Ok(())
             }
         }

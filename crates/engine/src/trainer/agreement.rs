@@ -3,9 +3,20 @@
 use sconce_core::write_tensors;
 
 use super::{BatchTensors, Trainer};
-use crate::{EngineError, Result, dist};
+use crate::{EngineError, Result, dist, finite::first_not_finite};
 
 impl Trainer<'_> {
+    /// Checks that no parameter or buffer has overflowed, before a checkpoint would replace one that is whole.
+    pub(super) fn require_finite_params(&self) -> Result<()> {
+        let tensors = self.params.tensors();
+        match first_not_finite(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))? {
+            Some((name, value)) => {
+                Err(EngineError::NonFinite { term: format!("`{name}`"), value, step: self.step, dump: None })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Checks that an epoch has as many batches on all ranks.
     pub(super) fn require_same_length(&self, n: usize) -> Result<()> {
         let all = self.ranks.all_gather_f64(&[n as f64])?;

@@ -6,6 +6,7 @@ use crate::{EngineError, OptimizerConfig, Result, ScheduleConfig};
 
 /// How a [`Trainer`](crate::Trainer) trains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TrainerConfig {
     /// The base learning rate.
@@ -20,7 +21,7 @@ pub struct TrainerConfig {
     /// The decay of the averaged parameters; absent for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// Steps between two lines of the log; 0 for one at the end of each epoch.
+    /// Steps between two lines of the log, with some at the first steps; 0 for one at the end of each epoch.
     pub log_every: usize,
     /// Steps between two checkpoints; 0 for one at the end of each epoch.
     pub checkpoint_every: usize,
@@ -31,6 +32,17 @@ pub struct TrainerConfig {
 }
 
 impl TrainerConfig {
+    /// Whether a training of fewer epochs is the beginning of a longer one.
+    ///
+    /// # Errors
+    /// The reason why it is not.
+    pub fn may_lengthen(&self) -> std::result::Result<(), String> {
+        match self.schedule.depends_on_length() {
+            true => Err("the schedule of the learning rate depends on the number of epochs".to_owned()),
+            false => Ok(()),
+        }
+    }
+
     /// Checks that every number is in its range.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::{
     checkpoint::Window,
     clip_coefficient,
     dist::{self, Note},
+    finite::first_not_finite,
     global_norm,
     progress::Progress,
     threads::{is_ours, on_large_stack},
@@ -166,8 +167,8 @@ impl<'a> Trainer<'a> {
     /// average, schedule and log. Where several ranks train, all learn from all their batches, and log means over them.
     ///
     /// # Errors
-    /// [`EngineError::NonFinite`] if the loss, a term of it or the norm of its gradient is not finite: the parameters are
-    /// then unchanged, and `batch` is saved. [`EngineError::Mismatch`] if the loss is no scalar, or no batch was drawn.
+    /// [`EngineError::NonFinite`] if the loss, a term of it or a gradient is not finite: the parameters are then unchanged,
+    /// and `batch` is saved. [`EngineError::Mismatch`] if the loss is no scalar, or no batch was drawn.
     pub fn step(&mut self, loss: &Loss, batch: &impl BatchTensors) -> Result<()> {
         if !self.drawn {
             return Err(EngineError::mismatch("a step", "no batch for it", "one batch drawn by `next`"));
@@ -215,6 +216,14 @@ impl<'a> Trainer<'a> {
     /// The epoch, counted from 1, that the last step completed, if it did.
     pub fn finished_epoch(&self) -> Option<usize> {
         self.finished_epoch
+    }
+
+    /// Whether the step of the batch that was drawn last will end a line of the log: what is worth measuring only there is
+    /// measured then, as terms of its loss.
+    pub fn will_log(&self) -> bool {
+        let n_batches = self.gradients.as_ref().map_or(0, |(_, n)| *n) + 1;
+        let ends_epoch = self.position.batch + 1 == self.batches_per_epoch;
+        n_batches == self.batches_of_this_update() && self.logs(self.step + 1, ends_epoch)
     }
 
     /// Logs what was measured on `split`.
@@ -292,12 +301,14 @@ impl<'a> Trainer<'a> {
         let is_over = self.step >= self.last_step();
         let signal = self.signal()?;
         if self.best_is_new {
+            self.require_finite_params()?;
             self.save("best")?;
             self.best_is_new = false;
         }
         let is_due = self.step > 0 && self.is_at(self.config.checkpoint_every);
         if (is_due || is_over || signal.is_some()) && self.saved != Some(self.step) {
             dist::require_equal(&*self.ranks, &self.params)?;
+            self.require_finite_params()?;
             self.save("last")?;
         }
         if let Some(progress) = self.progress.as_ref().filter(|_| is_over || signal.is_some()) {
@@ -324,7 +335,7 @@ impl<'a> Trainer<'a> {
             ema.update(&self.params)?;
         }
         self.step += 1;
-        if self.is_at(self.config.log_every) {
+        if self.logs(self.step, self.position.batch == 0) {
             let mut values = self.window.take_means();
             values.insert("lr".to_owned(), lr);
             self.run.log(&Record { step: self.step, epoch, split: "train".to_owned(), values })?;
@@ -335,19 +346,33 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The norm of the gradients, where it is needed.
+    /// The norm of the gradients, where it is needed. It is finite only if they are, so that they are looked at by themselves
+    /// only where it is not, or not needed.
     fn norm(&self, gradients: &GradStore, batch: &impl BatchTensors) -> Result<Option<f64>> {
-        if self.config.clip_norm.is_none() {
-            return Ok(None);
+        let norm = match self.config.clip_norm {
+            Some(_) => Some(global_norm(gradients, self.optimizer.params().map(|(_, var)| var))?),
+            None => None,
+        };
+        if norm.is_none_or(|norm| !norm.is_finite()) {
+            let named = self.optimizer.params().filter_map(|(name, var)| Some((name, gradients.get(var)?)));
+            if let Some((name, value)) = first_not_finite(named)? {
+                self.require_finite((&format!("gradient of `{name}`"), value), true, batch)?;
+            }
         }
-        let norm = global_norm(gradients, self.optimizer.params().map(|(_, var)| var))?;
-        self.require_finite(("gradient norm", norm), true, batch)?;
-        Ok(Some(norm))
+        norm.map_or(Ok(()), |norm| self.require_finite(("gradient norm", norm), true, batch))?;
+        Ok(norm)
     }
 
     /// Whether something that happens every `every` steps, or at the end of each epoch, is due after the last step.
     fn is_at(&self, every: usize) -> bool {
-        if every == 0 { self.position.batch == 0 } else { self.step.is_multiple_of(every) }
+        is_due(self.step, self.position.batch == 0, every)
+    }
+
+    /// Whether `step` is logged, counted from 1: as [`TrainerConfig::log_every`] says, and before the first such step at 1, 2,
+    /// 4, 8 and so on, so that a short run has curves too.
+    fn logs(&self, step: usize, ends_epoch: bool) -> bool {
+        let every = self.config.log_every;
+        is_due(step, ends_epoch, every) || (step < every && step.is_power_of_two())
     }
 
     fn batches_of_this_update(&self) -> usize {
@@ -368,6 +393,11 @@ impl<'a> Trainer<'a> {
         let Position { epoch, batch } = self.position;
         EngineError::Batch { epoch: epoch + 1, batch: batch + 1, source: Box::new(source) }
     }
+}
+
+/// Whether something that happens every `every` steps, or at the end of each epoch if that is 0, is due after `step`.
+fn is_due(step: usize, ends_epoch: bool, every: usize) -> bool {
+    if every == 0 { ends_epoch } else { step.is_multiple_of(every) }
 }
 
 /// The values of the total, as `loss`, and of the terms.

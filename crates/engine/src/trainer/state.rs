@@ -73,7 +73,7 @@ impl Trainer<'_> {
             format: checkpoint::FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             method: options.method.clone(),
-            seed: options.seed,
+            seed: self.run.seed(),
             step: self.step,
             position: self.position,
             batches_per_epoch: self.batches_per_epoch,

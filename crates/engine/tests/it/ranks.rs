@@ -254,7 +254,7 @@ fn what_is_wrong_with_the_folder_is_wrong_on_all_ranks() {
     std::fs::write(dir.path().join("thesis.tex"), "").unwrap();
     let case = case(DType::F64, BatchNormKind::Sync, &[6]);
     let errors = on_each(2, |rank| train(&case, dir.path(), Start::Fresh, rank, None).unwrap_err());
-    assert!(matches!(errors[0], EngineError::NotEmpty { .. }));
+    assert!(matches!(errors[0], EngineError::NoRun { .. }));
     assert!(matches!(&errors[1], EngineError::OnRank { rank: 0, what } if *what == errors[0].to_string()));
 }
 

@@ -131,10 +131,11 @@ pub(crate) fn options(dir: &Path, start: Start) -> RunOptions {
         start,
         method: "regression".to_owned(),
         config_toml: "epochs = 12\n[optimizer]\nname = \"sgd\"\n".to_owned(),
-        seed: 1,
+        seed: Some(1),
         max_steps: None,
         device: Device::Cpu,
         init_from: None,
+        may_change: Vec::new(),
         progress: false,
         communicator: sconce_engine::dist::alone(),
     }

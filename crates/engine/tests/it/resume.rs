@@ -61,16 +61,17 @@ fn a_run_holds_what_it_should() {
         "events.out.tfevents.0.sconce",
         "logs/large.jsonl",
         "metrics.jsonl",
+        "run.json",
     ];
     assert_eq!(names, expected);
     let lines = String::from_utf8(files["metrics.jsonl"].clone()).unwrap();
     let records: Vec<Record> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let (training, tests): (Vec<Record>, Vec<Record>) = records.into_iter().partition(|r| r.split == "train");
     let steps: Vec<usize> = training.iter().map(|r| r.step).collect();
-    assert_eq!(steps, (1..=16).map(|i| 3 * i).collect::<Vec<_>>());
+    assert_eq!(steps, [1, 2].into_iter().chain((1..=16).map(|i| 3 * i)).collect::<Vec<_>>());
     assert_eq!(training[0].values.keys().collect::<Vec<_>>(), ["fit", "grad_norm", "loss", "lr", "size"]);
-    assert_eq!(training[0].values["lr"], rate(2));
-    assert!(training[15].values["loss"] < 0.1 * training[0].values["loss"], "it learns");
+    assert_eq!((training[0].values["lr"], training[2].values["lr"]), (rate(0), rate(2)));
+    assert!(training[17].values["loss"] < 0.1 * training[0].values["loss"], "it learns");
     assert_eq!(
         tests.iter().map(|r| (r.epoch, r.step)).collect::<Vec<_>>(),
         (1..=12).map(|e| (e, 4 * e)).collect::<Vec<_>>()

@@ -151,14 +151,40 @@ fn the_term_that_is_not_finite_is_named() {
 
 /// √x has a finite value at 0, and no finite slope.
 #[test]
-fn a_gradient_that_is_not_finite_is_caught_where_its_norm_is_taken() {
-    with_trainer(&config(), None, |params, trainer| {
-        let batch = trainer.next(&mut Points::new(1)).unwrap().unwrap();
-        let bias = params.trainable().into_iter().find(|(name, _)| name == "bias").unwrap().1;
-        let loss = Loss::new(bias.sqrt().unwrap().sum_all().unwrap());
-        let error = trainer.step(&loss, &batch).unwrap_err().to_string();
-        assert!(error.starts_with("step 1: gradient norm is inf"), "{error}");
-    });
+fn a_gradient_that_is_not_finite_is_caught_whether_it_is_clipped_or_not() {
+    for config in [config(), plain(1, 1), plain(1, 2)] {
+        with_trainer(&config, None, |params, trainer| {
+            let mut batches = Points::new(2);
+            let (before, mut seen) = (weights(params), None);
+            // An update may take two batches; the gradient of the first one is in it.
+            for _ in 0..config.accumulate {
+                let batch = trainer.next(&mut batches).unwrap().unwrap();
+                let bias = params.trainable().into_iter().find(|(name, _)| name == "bias").unwrap().1;
+                let loss = Loss::new(bias.sqrt().unwrap().sum_all().unwrap());
+                seen = trainer.step(&loss, &batch).err();
+            }
+            let error = seen.unwrap().to_string();
+            assert!(error.starts_with("step 1: gradient of `bias` is inf; its batch is saved as"), "{error}");
+            assert_eq!(before, weights(params), "the parameters are as they were");
+        });
+    }
+}
+
+/// A rate so large that the first update leaves the range of f32.
+#[test]
+fn parameters_that_overflow_do_not_reach_a_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = Run::open(options(dir.path(), Start::Fresh)).unwrap();
+    let params = params();
+    let config = TrainerConfig { lr: 1e38, checkpoint_every: 1, ..plain(1, 1) };
+    let mut trainer = Trainer::new(&params, &config, &mut run).unwrap();
+    let mut batches = Points::new(4);
+    let batch = trainer.next(&mut batches).unwrap().unwrap();
+    let sum = params.trainable().into_iter().map(|(_, var)| var.sum_all().unwrap()).reduce(|a, b| (a + b).unwrap());
+    trainer.step(&Loss::new((sum.unwrap() * 1e4).unwrap()), &batch).unwrap();
+    let error = trainer.next(&mut batches).err().unwrap();
+    assert!(matches!(&error, EngineError::NonFinite { term, step: 1, .. } if term == "`bias`"), "{error}");
+    assert!(!dir.path().join("checkpoints").exists());
 }
 
 #[test]

@@ -66,17 +66,18 @@ impl Classifier {
 
 /// How a whole classifier is trained on few labels: SGD with momentum 0.9 at a rate that falls as a cosine.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct FineTuneConfig {
-    /// Labelled images, the same number of each class.
+    /// The number of labelled images, the same number of each class.
     pub labels: usize,
-    /// Passes over them.
+    /// Passes over the labelled images.
     pub epochs: usize,
-    /// Images of a batch.
+    /// The number of images in a batch. A single image at the end of an epoch is left out.
     pub batch_size: usize,
-    /// The first learning rate.
+    /// The learning rate of the first step; it falls as a cosine.
     pub lr: f64,
-    /// L2.
+    /// The factor of the L2 penalty on all parameters.
     pub weight_decay: f64,
 }
 
@@ -96,6 +97,10 @@ impl FineTuneConfig {
         ];
         if let Some((key, count)) = counts.into_iter().find(|(_, count)| !(1..=MOST).contains(count)) {
             return Err(MocoError::config(key, count, format!("1 to {MOST}")));
+        }
+        if self.batch_size == 1 {
+            let expected = "at least 2: batch normalisation finds no variance in one image";
+            return Err(MocoError::config("evaluation.fine_tune.batch_size", 1, expected));
         }
         if !(self.lr > 0.0 && self.lr.is_finite()) {
             return Err(MocoError::config("evaluation.fine_tune.lr", self.lr, "a positive number"));

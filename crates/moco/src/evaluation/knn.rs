@@ -1,7 +1,7 @@
 //! The weighted k-nearest-neighbour classifier (Wu et al., 2018, §3.4; the official notebook for CIFAR-10).
 
 use rayon::prelude::*;
-use sconce_core::{Device, Tensor, ops};
+use sconce_core::ops;
 use serde::{Deserialize, Serialize};
 
 use super::Features;
@@ -9,11 +9,12 @@ use crate::error::{MocoError, Result};
 
 /// Who votes, and with which weight.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KnnConfig {
-    /// Neighbours; all, if there are fewer.
+    /// The number of neighbours that vote; all training images, if there are fewer.
     pub k: usize,
-    /// τ: a neighbour at cosine s votes with exp(s / τ).
+    /// The temperature τ: a neighbour at cosine s votes with the weight exp(s / τ).
     pub temperature: f64,
 }
 
@@ -40,8 +41,12 @@ impl KnnConfig {
     }
 }
 
-/// Rows whose similarities are computed at a time.
-const ROWS: usize = 256;
+/// Rows of the bank, and queries, whose similarities are computed at a time.
+const BANK_ROWS: usize = 4096;
+const QUERIES: usize = 1024;
+
+/// A row of the bank and its cosine with a query.
+type Neighbour = (usize, f32);
 
 /// The class of each query by its nearest neighbours in `bank`. Of equal votes the first class wins; of equally near neighbours
 /// the first ones vote.
@@ -65,6 +70,8 @@ pub fn knn_classify(bank: &Features, queries: &Features, config: &KnnConfig) -> 
 
 /// The indices in `bank` of the `k` nearest rows of each query by cosine, and the cosines; nearest first.
 ///
+/// Neither is copied: a few thousand rows of both are normalised at a time.
+///
 /// # Errors
 /// As [`knn_classify`].
 pub fn nearest(bank: &Features, queries: &Features, config: &KnnConfig) -> Result<Vec<Vec<(usize, f32)>>> {
@@ -77,29 +84,37 @@ pub fn nearest(bank: &Features, queries: &Features, config: &KnnConfig) -> Resul
             format!("at least one of dimension {}", queries.dim()),
         ));
     }
-    let (bank, queries) = (bank.clone().normalized(), queries.clone().normalized());
-    let (n, dim) = (bank.len(), bank.dim());
-    let bank = bank.tensor(&Device::Cpu)?;
-    let mut all = Vec::with_capacity(queries.len());
-    for rows in queries.values().chunks(ROWS * dim) {
-        let rows = Tensor::from_slice(rows, (rows.len() / dim, dim), &Device::Cpu)?;
-        let similarities = ops::linear(&rows, &bank, None)?.flatten_all()?.to_vec1::<f32>()?;
-        all.par_extend(similarities.par_chunks(n).map(|row| largest(row, config.k)));
+    let mut all: Vec<Vec<Neighbour>> = vec![Vec::new(); queries.len()];
+    for start in (0..bank.len()).step_by(BANK_ROWS) {
+        let end = bank.len().min(start + BANK_ROWS);
+        let rows = bank.unit_rows(start, end)?;
+        for (i, found) in all.chunks_mut(QUERIES).enumerate() {
+            let first = i * QUERIES;
+            let queries = queries.unit_rows(first, first + found.len())?;
+            let similarities = ops::linear(&queries, &rows, None)?.flatten_all()?.to_vec1::<f32>()?;
+            found
+                .par_iter_mut()
+                .zip(similarities.par_chunks(end - start))
+                .for_each(|(found, similarities)| keep_largest(found, (start, similarities), config.k));
+        }
     }
     Ok(all)
 }
 
-/// The `k` largest values and where they are, largest first, of equals the first.
-fn largest(values: &[f32], k: usize) -> Vec<(usize, f32)> {
-    let before = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    let mut indexed: Vec<(usize, f32)> = values.iter().copied().enumerate().collect();
-    let k = k.min(indexed.len());
-    if k < indexed.len() {
-        indexed.select_nth_unstable_by(k - 1, before);
-        indexed.truncate(k);
+/// Adds rows from `start` on, with their similarities, to the neighbours that were found among the rows before, and keeps the
+/// `k` largest: largest first, and of equals the first.
+fn keep_largest(found: &mut Vec<Neighbour>, (start, similarities): (usize, &[f32]), k: usize) {
+    let before = |a: &Neighbour, b: &Neighbour| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+    // Of the rows that follow, one that is as near as the last one kept comes behind it.
+    let least = if found.len() < k { None } else { found.last().map(|last| last.1) };
+    let rows = similarities.iter().enumerate().map(|(i, &similarity)| (start + i, similarity));
+    found.extend(rows.filter(|row| least.is_none_or(|least| row.1.total_cmp(&least).is_gt())));
+    if k < found.len() {
+        found.select_nth_unstable_by(k - 1, before);
+        found.truncate(k);
     }
-    indexed.sort_unstable_by(before);
-    indexed
+    found.sort_unstable_by(before);
+    found.shrink_to(k);
 }
 
 #[cfg(test)]
@@ -131,6 +146,33 @@ mod tests {
         let config = KnnConfig { k: 3, temperature: 1.0 };
         let found = nearest(&bank, &features(&[[1.0, 0.9]], &[0]), &config).unwrap();
         assert_eq!(found[0].iter().map(|n| n.0).collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    /// A bank of several pieces, whose rows come in equal pairs, against all cosines in one list.
+    #[test]
+    fn neighbours_are_those_of_the_whole_bank() {
+        use sconce_core::Rng;
+        let (n, dim) = (2 * BANK_ROWS + 77, 5);
+        let mut rng = Rng::new(0, "bank");
+        let mut draw = |n: usize| (0..n * dim).map(|_| rng.normal() as f32).collect::<Vec<f32>>();
+        let mut values = draw(n);
+        let half = n / 2 * dim;
+        values.copy_within(..half, half);
+        let bank = Features::new(values, dim, vec![0; n]).unwrap();
+        let queries = Features::new(draw(QUERIES + 3), dim, vec![0; QUERIES + 3]).unwrap();
+        let found = nearest(&bank, &queries, &KnnConfig { k: 20, temperature: 1.0 }).unwrap();
+        assert_eq!(found.len(), queries.len());
+        let unit = |features: &Features| features.clone().normalized();
+        let (bank, queries) = (unit(&bank), unit(&queries));
+        for query in [0, QUERIES - 1, QUERIES, QUERIES + 2] {
+            let cosine = |i: usize| bank.row(i).iter().zip(queries.row(query)).map(|(a, b)| a * b).sum::<f32>();
+            let mut expected: Vec<usize> = (0..n).collect();
+            expected.sort_by(|&a, &b| cosine(b).total_cmp(&cosine(a)).then(a.cmp(&b)));
+            let indices: Vec<usize> = found[query].iter().map(|n| n.0).collect();
+            // Of a pair the first comes first.
+            assert_eq!(indices, expected[..20], "{query}");
+            assert!(found[query].iter().all(|&(i, s)| (s - cosine(i)).abs() < 1e-5));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ impl Logits {
             Some(row) => Err(MocoError::argument(
                 "logits",
                 format!("{:?} in row {row}", rows[row]),
-                "finite numbers: are the weights?",
+                "finite numbers; check that the weights are finite",
             )),
             None => Ok(Self(rows)),
         }

@@ -13,15 +13,16 @@ use crate::error::{MocoError, Result};
 /// The paper's protocol (lr 30, §4.1) is for the features of a ResNet-50 as they are. Those of networks of other sizes, of no
 /// training at all, and pixels have other scales; standardised, which is a linear map too, one rate serves all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ProbeConfig {
     /// Passes over the labelled images.
     pub epochs: usize,
-    /// Images of a batch.
+    /// The number of images in a batch.
     pub batch_size: usize,
-    /// The first learning rate.
+    /// The learning rate of the first step; it falls as a cosine.
     pub lr: f64,
-    /// L2.
+    /// The factor of the L2 penalty on the classifier.
     pub weight_decay: f64,
 }
 
@@ -47,7 +48,11 @@ impl ProbeConfig {
     }
 }
 
-/// The classes that a linear classifier, trained on `train`, gives to `test`.
+/// Rows of the test images whose logits are computed at a time.
+const TEST_ROWS: usize = 4096;
+
+/// The classes that a linear classifier, trained on `train`, gives to `test`. Both are standardised by
+/// `train`, batch by batch, so that no copy of them is held; what a row of `test` is taken for depends on no other row of it.
 ///
 /// # Errors
 /// If the dimensions differ, there is nothing to train on, or the configuration has no sense.
@@ -58,9 +63,6 @@ pub fn linear_probe(train: &Features, test: &Features, config: &ProbeConfig, see
         return Err(MocoError::argument("features of a linear probe", found, "at least a row of each, of one length"));
     }
     let scale = Standardization::of(train);
-    let (x, test_x) = (scale.apply(train)?, scale.apply(test)?);
-    let labels: Vec<i64> = train.labels().iter().map(|&label| i64::from(label)).collect();
-    let labels = Tensor::from_vec(labels, train.len(), &Device::Cpu)?;
     let n_classes = train.labels().iter().max().map_or(0, |&label| label as usize + 1);
 
     // As the official code begins: a normal weight of deviation 0.01, a bias of 0.
@@ -75,16 +77,22 @@ pub fn linear_probe(train: &Features, test: &Features, config: &ProbeConfig, see
     for epoch in 0..config.epochs {
         let order = Rng::keyed(seed, "shuffle of a linear probe", [epoch as u64, 0]).permutation(train.len());
         for batch in order.chunks(config.batch_size) {
-            let batch = crate::bank::indices(batch, &Device::Cpu)?;
-            let logits = ops::linear(&x.index_select(&batch, 0)?, &weight, Some(&bias))?;
-            let loss = ops::cross_entropy(&logits, &labels.index_select(&batch, 0)?, &Default::default())?;
+            let labels: Vec<i64> = batch.iter().map(|&i| i64::from(train.labels()[i])).collect();
+            let labels = Tensor::from_vec(labels, batch.len(), &Device::Cpu)?;
+            let logits = ops::linear(&scale.rows(train, batch.iter().copied())?, &weight, Some(&bias))?;
+            let loss = ops::cross_entropy(&logits, &labels, &Default::default())?;
             let clock = Clock { step, steps_per_epoch, epochs: config.epochs };
             sgd.step(&sconce_core::backward(&loss)?, ScheduleConfig::COSINE.lr(config.lr, clock))?;
             step += 1;
         }
     }
-    let logits = ops::linear(&test_x, &weight.detach(), Some(&bias.detach()))?;
-    Ok(Logits::new(logits.to_vec2::<f32>()?)?.classes())
+    let (weight, bias) = (weight.detach(), bias.detach());
+    let mut logits = Vec::with_capacity(test.len());
+    for start in (0..test.len()).step_by(TEST_ROWS) {
+        let rows = scale.rows(test, start..test.len().min(start + TEST_ROWS))?;
+        logits.extend(ops::linear(&rows, &weight, Some(&bias))?.to_vec2::<f32>()?);
+    }
+    Ok(Logits::new(logits)?.classes())
 }
 
 /// Mean and deviation of each feature.
@@ -110,12 +118,15 @@ impl Standardization {
         Self { mean, std }
     }
 
-    fn apply(&self, features: &Features) -> Result<Tensor> {
-        let row = |row: &[f32]| -> Vec<f32> {
-            row.iter().enumerate().map(|(i, &x)| ((f64::from(x) - self.mean[i]) / self.std[i]) as f32).collect()
-        };
-        let values: Vec<f32> = features.values().chunks_exact(features.dim()).flat_map(row).collect();
-        Ok(Tensor::from_vec(values, (features.len(), features.dim()), &Device::Cpu)?)
+    /// These rows of `features`, standardised: `(rows, dim)`.
+    fn rows(&self, features: &Features, rows: impl ExactSizeIterator<Item = usize>) -> Result<Tensor> {
+        let (n, dim) = (rows.len(), features.dim());
+        let mut values = Vec::with_capacity(n * dim);
+        for row in rows.map(|i| features.row(i)) {
+            let standardised = |(i, &x): (usize, &f32)| ((f64::from(x) - self.mean[i]) / self.std[i]) as f32;
+            values.extend(row.iter().enumerate().map(standardised));
+        }
+        Ok(Tensor::from_vec(values, (n, dim), &Device::Cpu)?)
     }
 }
 
@@ -145,6 +156,20 @@ mod tests {
         let right = classes.iter().zip(test.labels()).filter(|(a, b)| a == b).count();
         assert!(right >= 297, "{right} of 300");
         assert_eq!(classes, linear_probe(&train, &test, &CONFIG, 0).unwrap());
+    }
+
+    /// A test set of which a part is far away has other means and deviations, and its rows are taken for what they were
+    /// before.
+    #[test]
+    fn what_a_row_is_taken_for_depends_on_no_other_row() {
+        let (train, test) = (points(0, 90), points(1, 60));
+        let alone = linear_probe(&train, &test, &CONFIG, 0).unwrap();
+        let far = test.values().iter().map(|x| 50.0 * x + 1e4);
+        let values = test.values().iter().copied().chain(far).collect();
+        let both = Features::new(values, 3, [test.labels(), test.labels()].concat()).unwrap();
+        assert_eq!(linear_probe(&train, &both, &CONFIG, 0).unwrap()[..60], alone);
+        let right = alone.iter().zip(test.labels()).filter(|(a, b)| a == b).count();
+        assert!(right >= 58, "{right} of 60");
     }
 
     #[test]

@@ -1,20 +1,20 @@
 //! Runs whose result is a classifier: the papers' linear classification, and fine-tuning.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use sconce_backbones::ResNetConfig;
 use sconce_core::{
-    DType, Device, Params, Tensor,
+    DType, Device, Params, Scope, Tensor,
     nn::{BatchNormKind, Mode},
 };
 use sconce_data::ImageDataset;
 use sconce_engine::{
-    BatchTensors, ClassNames, Loss, Metrics, Outcome, ParamGroup, Run, Trainer, dist::on_root, metrics::accuracy,
+    BatchTensors, ClassNames, Loss, Metrics, ParamGroup, Run, Trainer, WeightFile, dist::on_root, metrics::accuracy,
 };
 
 use super::{Config, Task, outcome::boxed};
 use crate::{
-    data::Datasets,
+    data::{Datasets, Remainder},
     evaluation::{Classifier, LabelledImages},
     weights,
 };
@@ -24,21 +24,24 @@ use crate::{
 const ALL_STAGES: usize = 5;
 
 /// Trains a classifier on the labels of the training images, and ends the run with its accuracy.
-pub(super) fn train(config: &Config, initial: Option<&Path>, data: &Datasets, run: &mut Run) -> anyhow::Result<()> {
+pub(super) fn train(config: &Config, data: &Datasets, run: &mut Run) -> anyhow::Result<()> {
     let test = data.labelled_test()?;
     let (device, ranks) = (run.device().clone(), run.communicator().clone());
     let params = Params::new(run.seed(), DType::F32, &device).with_communicator(ranks.clone());
-    let (backbone, classes) = (backbone(config), data.train.classes().to_vec());
-    let classifier = Classifier::new(&params.scope(), &backbone, classes.len())?;
-    let twin = Classifier::new(&params.detached(), &backbone, classes.len())?;
-    if let Some(path) = initial {
-        weights::load_backbone(&params, path)?;
+    let classes = data.train.classes().to_vec();
+    let classifier = build(config, &params.scope(), classes.len())?;
+    let twin = build(config, &params.detached(), classes.len())?;
+    if let Some(file) = run.init_from() {
+        weights::load_backbone_below(&params, &file.path, &file.prefix.clone().into())?;
     }
     let mut trained = params.trainable();
     if config.task == Task::LinearClassifier {
         trained.retain(|(name, _)| name.starts_with("fc."));
     }
-    let mut batches = config.data.labelled(&data.train, config.data.batch_size, run.seed(), &device, &*ranks)?;
+    // Frozen batch normalisations look at no batch.
+    let remainder = if config.task == Task::LinearClassifier { Remainder::Kept } else { Remainder::NotOne };
+    let batch = (config.data.batch_size, remainder);
+    let mut batches = config.data.labelled(&data.train, batch, run.seed(), &device, &*ranks)?;
     let mut trainer = Trainer::with_groups(&params, vec![ParamGroup::new("all", trained)], &config.trainer, run)?;
     trainer.track(ClassNames::STATE, Arc::new(ClassNames::new(classes)))?;
     while let Some(batch) = trainer.next(&mut batches)? {
@@ -50,16 +53,26 @@ pub(super) fn train(config: &Config, initial: Option<&Path>, data: &Datasets, ru
         }
     }
     let metrics = on_root(&*ranks, || measure(config, &twin, test, &device))?;
-    run.finish(Outcome { metrics, data_hash: Some(data.hash()?) })?;
+    run.finish(metrics)?;
     Ok(())
 }
 
 /// The classifier in a file of weights, without a gradient.
-pub(super) fn load(config: &Config, n_classes: usize, path: &Path, device: &Device) -> anyhow::Result<Classifier> {
+pub(super) fn load(
+    config: &Config,
+    n_classes: usize,
+    file: &WeightFile,
+    device: &Device,
+) -> anyhow::Result<Classifier> {
     let params = Params::new(0, DType::F32, device);
-    Classifier::new(&params.scope(), &backbone(config), n_classes)?;
-    weights::load_encoder(&params, path)?;
-    Ok(Classifier::new(&params.detached(), &backbone(config), n_classes)?)
+    build(config, &params.scope(), n_classes)?;
+    weights::load_encoder_below(&params, &file.path, &file.prefix.clone().into())?;
+    Ok(build(config, &params.detached(), n_classes)?)
+}
+
+/// Builds or finds the classifier that the task trains in `scope`.
+pub(super) fn build(config: &Config, scope: &Scope, n_classes: usize) -> crate::Result<Classifier> {
+    Classifier::new(scope, &backbone(config), n_classes)
 }
 
 /// Accuracies on a set of images with its own labels: the class itself, and where there are more than five, whether it is among

@@ -4,28 +4,31 @@ mod ablations;
 mod classification;
 mod config;
 mod outcome;
+mod photos;
 mod pictures;
 mod predict;
+mod prepare;
 mod presets;
 mod study;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use sconce_core::{DType, Device, Params, nn::BatchNormKind};
 use sconce_engine::{
-    Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, Study, Weights,
+    Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Predictions, Preset, Profile, Run,
+    RunPlan, Study, WeightFile, Weights,
 };
 
-use self::outcome::{Extractor, Splits};
+use self::{
+    outcome::{Extractor, Splits},
+    prepare::{Prepared, prepare},
+};
 use crate::{
     data::Datasets,
     moco::QUERY,
     model::Encoder,
     train::{Training, query_encoder, train},
-    weights,
+    weights::{self, Content},
 };
 pub use config::{Config, EvaluationConfig, KnnFeatures, Task};
 
@@ -38,6 +41,8 @@ impl sconce_engine::Recipe for Recipe {
     const ABOUT: &'static str =
         "MoCo: Momentum Contrast for Unsupervised Visual Representation Learning (CVPR 2020), and v2";
     type Config = Config;
+    type Prepared = Prepared;
+    const DATA_KEYS: &'static [&'static str] = &["data.images"];
 
     fn presets() -> Vec<Preset<Config>> {
         presets::presets()
@@ -50,7 +55,7 @@ impl sconce_engine::Recipe for Recipe {
     fn validate(config: &Config, initial: InitialWeights<'_>) -> anyhow::Result<()> {
         config.validate()?;
         anyhow::ensure!(
-            config.task != Task::LinearClassifier || initial != InitialWeights::Unsaid,
+            config.task != Task::LinearClassifier || initial != InitialWeights::Unspecified,
             "task is \"linear-classifier\": --init-from must name the backbone that it stands on"
         );
         let is_baseline = matches!(config.task, Task::RandomFeatures | Task::PixelFeatures);
@@ -62,35 +67,52 @@ impl sconce_engine::Recipe for Recipe {
         Ok(())
     }
 
-    fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
-        let data = config.data.images.read_both()?;
-        outcome::check_labels(config, &data)?;
-        let initial = run.init_from().map(Path::to_owned);
+    fn may_lengthen(config: &Config) -> Result<(), String> {
+        config.trainer.may_lengthen()
+    }
+
+    fn prepare(config: &Config, plan: &RunPlan) -> anyhow::Result<Prepared> {
+        prepare(config, plan)
+    }
+
+    fn data_hash(prepared: &Prepared) -> anyhow::Result<Option<String>> {
+        Ok(Some(prepared.data.hash()?))
+    }
+
+    fn train(config: &Config, prepared: Prepared, run: &mut Run) -> anyhow::Result<()> {
+        prepared.describe(run)?;
+        let data = &prepared.data;
         match config.task {
-            Task::Pretrain => pretrain(config, initial.as_deref(), &data, run),
+            Task::Pretrain => pretrain(&prepared.config, data, run),
             Task::RandomFeatures => {
                 let (params, encoder) = random_encoder(config, run.seed(), run.device())?;
-                outcome::report(config, &data, Extractor::Backbone(&encoder), Some(&params), run)
+                outcome::report(config, data, Extractor::Backbone(&encoder), Some(&params), run)
             }
-            Task::PixelFeatures => outcome::report(config, &data, Extractor::Pixels, None, run),
-            Task::LinearClassifier | Task::FineTune => classification::train(config, initial.as_deref(), &data, run),
+            Task::PixelFeatures => outcome::report(config, data, Extractor::Pixels, None, run),
+            Task::LinearClassifier | Task::FineTune => classification::train(config, data, run),
         }
     }
 
     fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
-        let path = weight_file(weights)?;
+        config.data.images.require_test()?;
+        let file = weight_file(weights)?;
         let metrics = if config.task.is_classification() {
             let test = config.data.images.read_test()?;
             if let Weights::Checkpoint(path) = weights {
                 test.check_classes(&ClassNames::of(&Checkpoint::open(path)?)?)?;
             }
-            let classifier = classification::load(config, test.classes().len(), &path, device)?;
+            let classifier = classification::load(config, test.classes().len(), &file, device)?;
             classification::measure(config, &classifier, &test, device)?
         } else {
+            let (encoder, content) = load_encoder(config, &file, device)?;
+            anyhow::ensure!(
+                content == Content::Moco || config.evaluation.knn_features == KnnFeatures::Pooled,
+                "{}: a backbone without a projection head, which evaluation.knn_features = \"projected\" needs",
+                file.path.display()
+            );
             let data = config.data.images.read_both()?;
             outcome::check_labels(config, &data)?;
             let splits = Splits { train: &data.train, test: data.labelled_test()? };
-            let encoder = load_encoder(config, &path, device)?;
             // Which labels the classifier on few of them has is drawn as in the run.
             let seed = match weights {
                 Weights::Checkpoint(path) => Checkpoint::open(path)?.state().seed,
@@ -103,25 +125,26 @@ impl sconce_engine::Recipe for Recipe {
         Ok(metrics.into_iter().map(|(name, value)| (name, serde_json::json!(value))).collect())
     }
 
-    fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
+    fn predict(config: &Config, request: &PredictRequest, lines: &mut Predictions<'_>) -> anyhow::Result<()> {
         predict::predict(config, request, lines)
     }
 
-    fn convert(input: &Path, output: &Path) -> anyhow::Result<String> {
-        Ok(weights::convert(input, output)?.to_string())
+    fn convert(input: &WeightFile, output: &Path) -> anyhow::Result<String> {
+        Ok(weights::convert_below(&input.path, output, &input.prefix.clone().into())?.to_string())
     }
 }
 
 /// Trains without labels, and reports what the features are worth.
-fn pretrain(config: &Config, initial: Option<&Path>, data: &Datasets, run: &mut Run) -> anyhow::Result<()> {
+fn pretrain(config: &Config, data: &Datasets, run: &mut Run) -> anyhow::Result<()> {
     let device = run.device().clone();
+    let initial = run.init_from().cloned();
     let mut batches = config.data.views(&data.train, run.seed(), &device, &**run.communicator())?;
     let training = Training {
         config: &config.moco,
         trainer: &config.trainer,
         n_samples: data.train.len(),
         evaluate_every: config.evaluation.every,
-        initial_weights: initial,
+        initial_weights: initial.as_ref(),
     };
     let trained = train(&training, &mut batches, run, |encoder| match Splits::of(data) {
         Some(splits) => {
@@ -143,18 +166,19 @@ fn random_encoder(config: &Config, seed: u64, device: &Device) -> crate::Result<
     Ok((params, encoder))
 }
 
-/// The query encoder in a file of weights, without a gradient.
-fn load_encoder(config: &Config, path: &Path, device: &Device) -> crate::Result<Encoder> {
+/// The query encoder in a file of weights, without a gradient, and what the file was. Of a backbone by itself, such as
+/// torchvision's, the encoder has the features alone: its projection head is a random one.
+fn load_encoder(config: &Config, file: &WeightFile, device: &Device) -> crate::Result<(Encoder, Content)> {
     let params = Params::new(0, DType::F32, device);
     Encoder::new(&params.scope(), &config.moco.encoder, BatchNormKind::Learning)?;
-    weights::load_encoder(&params, path)?;
-    Encoder::new(&params.detached(), &config.moco.encoder, BatchNormKind::Learning)
+    let content = weights::load_encoder_or_backbone(&params, &file.path, &file.prefix.clone().into())?;
+    Ok((Encoder::new(&params.detached(), &config.moco.encoder, BatchNormKind::Learning)?, content))
 }
 
 /// The file that holds the weights.
-fn weight_file(weights: &Weights) -> anyhow::Result<PathBuf> {
+fn weight_file(weights: &Weights) -> anyhow::Result<WeightFile> {
     Ok(match weights {
-        Weights::Checkpoint(path) => Checkpoint::open(path)?.model_file(),
-        Weights::File(path) => path.clone(),
+        Weights::Checkpoint(path) => WeightFile::new(Checkpoint::open(path)?.model_file()),
+        Weights::File(file) => file.clone(),
     })
 }

@@ -3,14 +3,14 @@
 use sconce_core::{DType, Device, Params, Rng, Tensor, Tolerance, nn::Mode};
 use sconce_data::ImageDataset;
 use sconce_engine::{
-    Metrics, Outcome, Run,
+    Metrics, Run,
     dist::{alone, on_root},
     metrics::accuracy,
 };
 
 use super::{Config, KnnFeatures, pictures};
 use crate::{
-    data::Datasets,
+    data::{Datasets, Remainder},
     error::{MocoError, Result},
     evaluation::{Classifier, Features, FineTuneConfig, fine_tune, knn_classify, linear_probe},
     model::Encoder,
@@ -142,7 +142,7 @@ pub(super) fn report(
         sconce_core::files::write_atomic(&run.pictures()?.join("nearest.png"), &sheet.encode_png()?)?;
         Ok(metrics)
     })?;
-    run.finish(Outcome { metrics, data_hash: Some(data.hash()?) })?;
+    run.finish(metrics)?;
     Ok(())
 }
 
@@ -161,7 +161,8 @@ fn fine_tuned_accuracy(
     let start = encoder.tensors().into_iter().filter(|(name, _)| !name.starts_with("fc."));
     params.load("the encoder", &start.collect(), Tolerance::Missing)?;
     let labelled = splits.train.subset(&balanced(splits.train.labels(), fine_tuning.labels, seed))?;
-    let mut batches = config.data.labelled(&labelled, fine_tuning.batch_size, seed, device, &*alone())?;
+    let batch = (fine_tuning.batch_size, Remainder::NotOne);
+    let mut batches = config.data.labelled(&labelled, batch, seed, device, &*alone())?;
     fine_tune(&params, &classifier, &mut batches, fine_tuning)?;
     let twin = Classifier::new(&params.detached(), backbone, n_classes)?;
     let (logits, labels) = twin.logits(&mut config.data.in_order(splits.test, device)?)?;
@@ -205,6 +206,19 @@ pub(super) fn boxed(error: sconce_data::DataError) -> MocoError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Neighbours are looked for among the training images: of the two queries, one has its own class there.
+    #[test]
+    fn the_bank_is_the_training_split() {
+        let features = |rows: &[[f32; 2]], labels: &[u32]| Features::new(rows.concat(), 2, labels.to_vec()).unwrap();
+        let measured = Measured {
+            train: features(&[[1.0, 0.0], [0.0, 1.0], [0.1, 1.0]], &[0, 1, 1]),
+            test: features(&[[1.0, 0.1], [0.1, 0.9]], &[0, 0]),
+        };
+        let mut one = Config::small();
+        one.evaluation.knn.k = 1;
+        assert_eq!(measured.knn_accuracy(&one).unwrap(), 0.5);
+    }
 
     #[test]
     fn labels_are_chosen_evenly_and_by_seed() {

@@ -1,6 +1,6 @@
 //! Contact sheets of images and what lies near them in feature space.
 
-use sconce_data::{ContactSheet, Image};
+use sconce_data::{ContactSheet, Image, ResizeShorterSide};
 
 use super::outcome::{Measured, Splits};
 use crate::evaluation::{KnnConfig, nearest};
@@ -22,14 +22,23 @@ pub(super) fn neighbours(measured: &Measured, splits: Splits<'_>) -> anyhow::Res
     let chosen: Vec<usize> = (0..rows).map(|i| i * n / rows).collect();
     let queries = measured.test.subset(&chosen);
     let found = nearest(&measured.train, &queries, &KnnConfig { k: NEIGHBOURS, temperature: 1.0 })?;
+    let columns = 1 + NEIGHBOURS.min(measured.train.len());
+    let layout = ContactSheet { columns, ..ContactSheet::default() };
     let mut cells = Vec::new();
     for (&query, found) in chosen.iter().zip(found) {
-        cells.push((splits.test.image(query)?, NEUTRAL));
+        cells.push((thumbnail(splits.test.image(query)?, &layout)?, NEUTRAL));
         for (neighbour, _) in found {
             let is_right = splits.train.label(neighbour) == splits.test.label(query);
-            cells.push((splits.train.image(neighbour)?, if is_right { RIGHT } else { WRONG }));
+            let image = thumbnail(splits.train.image(neighbour)?, &layout)?;
+            cells.push((image, if is_right { RIGHT } else { WRONG }));
         }
     }
-    let columns = 1 + NEIGHBOURS.min(measured.train.len());
-    Ok(ContactSheet { columns, ..ContactSheet::default() }.draw(cells)?)
+    Ok(layout.draw(cells)?)
+}
+
+/// The picture, no larger than the sheet needs: a hundred photographs would not fit into memory.
+pub(super) fn thumbnail(image: Image, layout: &ContactSheet) -> sconce_data::Result<Image> {
+    let is_small = image.width().min(image.height()) <= layout.side;
+    let resize = ResizeShorterSide { size: layout.side, antialias: true };
+    if is_small { Ok(image) } else { resize.apply(image) }
 }

@@ -2,7 +2,7 @@
 
 use sconce_backbones::{ResNetConfig, Stem};
 use sconce_data::{
-    CenterCrop, ColorJitter, FloatTransform, GaussianBlur, HorizontalFlip, JitterRange, Normalize, Pipeline,
+    CenterCrop, ColorJitter, FloatTransform, GaussianBlur, HorizontalFlip, JitterRange, Normalize, OnInvalid, Pipeline,
     PixelTransform, RandomApply, RandomGrayscale, RandomResizedCrop, ResizeShorterSide,
 };
 use sconce_engine::{Decay, OptimizerConfig, Preset, ScheduleConfig, TrainerConfig, Unit, Warmup};
@@ -36,6 +36,11 @@ pub(super) fn presets() -> Vec<Preset<Config>> {
         Preset::new("small-pixels", "pixels as features", with(Task::PixelFeatures, Config::small())),
         Preset::new("study", "the same with fewer epochs: an arm of the ablations", Config::study()),
         Preset::new("smoke", "two epochs of a smaller network: shows that everything runs", Config::smoke()),
+        Preset::new(
+            "own",
+            "a folder of pictures of your own, without labels: --set data.images.train=PATH (v2, ResNet-18, 96×96 pixels)",
+            Config::own(),
+        ),
         Preset::new(
             "cifar10",
             "the authors' recipe for CIFAR-10 on one device: ResNet-18, split BN, 200 epochs (their notebook)",
@@ -89,6 +94,7 @@ impl Config {
         let eval = normalized(vec![0.2860], vec![0.3530]);
         Self {
             task: Task::Pretrain,
+            fit_to_data: None,
             data: DataConfig {
                 images: Images::FashionMnistSubset,
                 batch_size: 64,
@@ -150,6 +156,62 @@ impl Config {
         config
     }
 
+    /// A folder of one's own pictures, of any size and number: v2's augmentation and head on a ResNet-18, at 96×96 pixels, which
+    /// two cores can train. Batches and queue shrink to what a small folder can fill, files that cannot be decoded are left out,
+    /// and without a test set nothing is measured.
+    pub fn own() -> Self {
+        let crop = RandomResizedCrop { width: 96, height: 96, scale: [0.2, 1.0], ratio: ASPECT };
+        let blur = FloatTransform::GaussianBlur(GaussianBlur { kernel_size: 9, sigma: [0.1, 2.0] });
+        let eval = Pipeline {
+            pixels: vec![
+                PixelTransform::Rgb,
+                PixelTransform::ResizeShorterSide(ResizeShorterSide { size: 110, antialias: true }),
+                PixelTransform::CenterCrop(CenterCrop { width: 96, height: 96 }),
+            ],
+            normalize: Normalize::imagenet(),
+            ..normalized(Vec::new(), Vec::new())
+        };
+        let images = Images::ImageFolder { train: "".into(), test: None, on_invalid: Some(OnInvalid::Skip) };
+        let mut trainer = sgd((0.03, 5e-4), 100, ScheduleConfig::COSINE);
+        // A small folder has few steps in an epoch, and a checkpoint of this network 130 MB.
+        (trainer.log_every, trainer.checkpoint_every) = (10, 50);
+        Self {
+            task: Task::Pretrain,
+            fit_to_data: Some(true),
+            data: DataConfig {
+                images,
+                batch_size: 32,
+                workers: 2,
+                train: Pipeline {
+                    pixels: vec![
+                        PixelTransform::Rgb,
+                        PixelTransform::RandomResizedCrop(crop),
+                        PixelTransform::HorizontalFlip(HorizontalFlip { p: 0.5 }),
+                    ],
+                    floats: vec![sometimes(0.8, colour_jitter(0.1)), gray(), sometimes(0.5, blur)],
+                    ..eval.clone()
+                },
+                eval,
+            },
+            moco: MocoConfig {
+                encoder: EncoderConfig { backbone: ResNetConfig::resnet18(), head: Head::Mlp, dim: 128 },
+                mechanism: Mechanism::Queue { length: 4096, momentum: 0.99 },
+                temperature: 0.2,
+                batch_norm: BatchNormGroups::Groups { groups: 4, shuffle: true },
+                symmetric: false,
+            },
+            trainer,
+            evaluation: EvaluationConfig {
+                every: 10,
+                knn: KnnConfig { k: 20, temperature: 0.1 },
+                knn_features: KnnFeatures::Pooled,
+                probe: PROBE,
+                few_labels: 100,
+                fine_tune: None,
+            },
+        }
+    }
+
     /// The authors' notebook for CIFAR-10 on one device (branch `colab-notebook` of the official repository).
     pub fn cifar10() -> Self {
         let backbone = ResNetConfig { stem: Stem::Cifar, ..ResNetConfig::resnet18() };
@@ -163,6 +225,7 @@ impl Config {
         };
         Self {
             task: Task::Pretrain,
+            fit_to_data: None,
             data: DataConfig {
                 images: Images::Cifar10 { root: "datasets/cifar-10-batches-bin".into() },
                 batch_size: 512,
@@ -248,8 +311,13 @@ impl Config {
         let pixels = vec![PixelTransform::Rgb, PixelTransform::RandomResizedCrop(crop), flip];
         Self {
             task: Task::Pretrain,
+            fit_to_data: None,
             data: DataConfig {
-                images: Images::ImageFolder { train: "imagenet/train".into(), test: Some("imagenet/val".into()) },
+                images: Images::ImageFolder {
+                    train: "imagenet/train".into(),
+                    test: Some("imagenet/val".into()),
+                    on_invalid: None,
+                },
                 batch_size: 256,
                 workers: 32,
                 train: Pipeline { pixels, floats, ..plain.clone() },

@@ -78,6 +78,24 @@ fn predictions_have_features_and_the_nearest_files() {
     succeeds(&mut command(false));
 }
 
+/// The baseline is the encoder that pre-training with the same seed begins with.
+#[test]
+fn random_features_are_those_that_pre_training_begins_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, more: &[&str]| -> serde_json::Value {
+        let out = folder.path().join(name);
+        succeeds(&mut train(&out, more));
+        let summary =
+            serde_json::from_slice::<serde_json::Value>(&fs::read(out.join("summary.json")).unwrap()).unwrap();
+        summary["metrics"].clone()
+    };
+    let begins = run("begins", &["--seed", "5", "--max-steps", "0"]);
+    let random = run("random", &["--seed", "5", "--set", "task=random-features"]);
+    assert!(random.as_object().unwrap().len() >= 3, "{random}");
+    assert_eq!(random, begins);
+    assert_ne!(random, run("other", &["--seed", "6", "--set", "task=random-features"]));
+}
+
 #[test]
 fn one_file_alone_has_no_neighbour() {
     let folder = tempfile::tempdir().unwrap();

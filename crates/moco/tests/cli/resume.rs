@@ -71,3 +71,44 @@ fn threads_change_no_byte_and_seeds_do() {
     let other = run("other", &["--threads", "1", "--seed", "1"]);
     assert_ne!(files(&one), files(&other));
 }
+
+/// A linear classifier whose run is killed before its first checkpoint begins again on the backbone that it was given, though
+/// nobody names it, and with its own seed.
+#[test]
+fn a_run_without_a_checkpoint_begins_again_with_its_weights_and_its_seed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pre, killed, whole) = (folder.path().join("pre"), folder.path().join("killed"), folder.path().join("whole"));
+    succeeds(&mut train(&pre, &["--max-steps", "3"]));
+    let weights = pre.join("checkpoints/last/model.safetensors");
+    let linear = |out: &std::path::Path| {
+        let mut command = train(out, &["--set", "task=linear-classifier", "--set", "trainer.checkpoint_every=100000"]);
+        command.args(["--set", "trainer.log_every=1", "--seed", "7", "--init-from"]).arg(&weights);
+        command
+    };
+    let mut child = linear(&killed).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let log = killed.join("metrics.jsonl");
+    while !fs::read_to_string(&log).is_ok_and(|text| text.contains('\n')) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before its first step");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap(); // SIGKILL
+    child.wait().unwrap();
+    assert!(!killed.join("checkpoints/last").exists(), "it was killed too late to show anything");
+
+    let steps = ["--max-steps", "4"];
+    let output = succeeds(crate::moco(&["train", "--resume", "--out"]).arg(&killed).args(steps));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("begins again, with seed 7"), "{said}");
+    succeeds(linear(&whole).args(steps));
+    assert_same_files(&whole, &killed);
+    let read = |path: &std::path::Path| sconce_core::read_tensors(path).unwrap();
+    let (before, after) = (read(&weights), read(&killed.join("checkpoints/last/model.safetensors")));
+    let values = |tensor: &sconce_core::Tensor| {
+        tensor.to_dtype(sconce_core::DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()
+    };
+    let frozen = after.iter().filter(|(name, _)| !name.starts_with("fc."));
+    assert!(frozen.clone().count() > 20);
+    for (name, tensor) in frozen {
+        assert_eq!(values(tensor), values(&before[&format!("encoder_q.{name}")]), "{name}");
+    }
+}

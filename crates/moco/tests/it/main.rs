@@ -3,6 +3,7 @@
 mod fixtures;
 mod ranks;
 mod steps;
+mod training;
 mod weights;
 
 use sconce_moco::{BatchNormGroups, EncoderConfig, Head, Mechanism, MocoConfig, ResNetConfig, Stem};

@@ -7,13 +7,17 @@ use std::{
 
 use sconce_data::{
     AffectNetConfig, DataError, EMOJI_EXPRESSION_CLASSES, EmojiVendor, FASHION_MNIST_CLASSES, FER_PLUS_CLASSES,
-    FerPlusConfig, FerPlusSplit, ImageDataset, RAF_DB_CLASSES, Split, emoji_expressions, fashion_mnist_subset,
-    read_affect_net, read_fashion_mnist, read_fer_plus, read_fer_plus_folders, read_image_folder, read_raf_db,
+    FerPlusConfig, FerPlusSplit, FolderConfig, ImageDataset, OnInvalid, Orientation, RAF_DB_CLASSES, Split,
+    emoji_expressions, fashion_mnist_subset, read_affect_net, read_fashion_mnist, read_fer_plus, read_fer_plus_folders,
+    read_raf_db,
 };
 use serde::{Deserialize, Serialize};
 
+use super::folder::{self, Decoding};
+
 /// Where images are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Images {
     /// The subset of Fashion-MNIST inside the binary: 6,000 and 1,000 images of ten classes.
@@ -30,13 +34,16 @@ pub enum Images {
         /// Whose drawings are tested on; none of the above.
         test: Vec<EmojiVendor>,
     },
-    /// RAF-DB, the basic expressions: see [`read_raf_db`].
+    /// RAF-DB, the basic expressions.
+    ///
+    /// See [`read_raf_db`].
     RafDb {
         /// The folder that has `EmoLabel` and `Image`.
         root: PathBuf,
     },
-    /// FERPlus, trained on `Training`, chosen by `PublicTest`, tested on `PrivateTest`: see [`read_fer_plus`] and
-    /// [`read_fer_plus_folders`].
+    /// FERPlus, trained on `Training`, chosen by `PublicTest`, tested on `PrivateTest`.
+    ///
+    /// See [`read_fer_plus`] and [`read_fer_plus_folders`].
     FerPlus {
         /// The folder of `fer2013.csv` and `fer2013new.csv`, or of `FER2013Train` and its like.
         root: PathBuf,
@@ -44,7 +51,9 @@ pub enum Images {
         #[serde(default)]
         votes: FerPlusConfig,
     },
-    /// AffectNet, tested on its validation images: see [`read_affect_net`].
+    /// AffectNet, tested on its validation images.
+    ///
+    /// See [`read_affect_net`].
     AffectNet {
         /// The folder of the lists and of the images' folder.
         root: PathBuf,
@@ -52,13 +61,38 @@ pub enum Images {
         #[serde(default)]
         layout: AffectNetConfig,
     },
-    /// A folder of images for each class.
+    /// A folder of images for each class: PNG, JPEG, WebP, BMP or PNM files, in grey or colour, of any size.
     ImageFolder {
         /// The folder of the training classes.
         train: PathBuf,
-        /// The folder of the test classes, named as the training ones.
-        test: PathBuf,
+        /// The folder of the test classes, named as the training ones; some may be missing. Absent: a part of the training images
+        /// is held out to test on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        test: Option<PathBuf>,
+        /// The share of each class that is held out to test on where there is no folder `test`; drawn by the run's seed.
+        #[serde(default = "a_fifth")]
+        test_share: f64,
+        /// What becomes of a file that cannot be decoded: `fail` ends the run, `skip` leaves it out and says so.
+        #[serde(default)]
+        on_invalid: OnInvalid,
+        /// What becomes of the orientation that a camera noted.
+        #[serde(default = "upright")]
+        orientation: Orientation,
+        /// The shorter side, in pixels, to which larger images are scaled when they are read, once, to be kept in memory: large
+        /// photos are then not decoded anew in every epoch. Absent: images are decoded whenever they are needed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shrink_to: Option<usize>,
     },
+}
+
+/// The default of `test_share`.
+fn a_fifth() -> f64 {
+    0.2
+}
+
+/// The default of `orientation`.
+fn upright() -> Orientation {
+    FolderConfig::default().orientation
 }
 
 /// What images are for.
@@ -73,7 +107,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Validation => "validation",
@@ -123,6 +157,67 @@ impl Images {
         }
     }
 
+    /// Images in folders of classes: none is left out, and each is decoded whenever it is needed.
+    pub fn image_folder(train: impl Into<PathBuf>, test: Option<&str>) -> Self {
+        Self::ImageFolder {
+            train: train.into(),
+            test: test.map(Into::into),
+            test_share: a_fifth(),
+            on_invalid: OnInvalid::Fail,
+            orientation: upright(),
+            shrink_to: None,
+        }
+    }
+
+    /// Checks what types cannot say.
+    pub(crate) fn validate(&self) -> Result<(), DataError> {
+        let Self::ImageFolder { test, test_share, shrink_to, .. } = self else { return Ok(()) };
+        if test.is_none() && !(*test_share > 0.0 && *test_share < 1.0) {
+            return Err(DataError::argument("data.images.test_share", test_share, "more than 0 and less than 1"));
+        }
+        match shrink_to {
+            Some(0) => Err(DataError::argument("data.images.shrink_to", 0, "at least 1")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The share of the training images that is held out to test on, if there are no others.
+    pub(crate) fn test_share(&self) -> Option<f64> {
+        match self {
+            Self::ImageFolder { test: None, test_share, .. } => Some(*test_share),
+            _ => None,
+        }
+    }
+
+    /// What is done to an image before its pipeline.
+    pub(crate) fn decoding(&self) -> Decoding {
+        match self {
+            Self::ImageFolder { on_invalid, orientation, shrink_to, .. } => {
+                let folder = FolderConfig { on_invalid: *on_invalid, orientation: *orientation };
+                Decoding { folder, shrink_to: *shrink_to }
+            }
+            _ => Decoding::default(),
+        }
+    }
+
+    /// The file of an image, or its name where it is none.
+    pub(crate) fn file(&self, dataset: &ImageDataset, index: usize) -> PathBuf {
+        let name = dataset.name(index);
+        match self {
+            // Where images are kept in memory, the folder is known nevertheless.
+            Self::ImageFolder { .. } => Path::new(dataset.origin()).join(name),
+            _ => dataset.path(index).unwrap_or_else(|| name.into()),
+        }
+    }
+
+    /// The training images that were held out to test on, by their names.
+    pub(crate) fn read_held_out(&self, names: &[String]) -> Result<ImageDataset, DataError> {
+        let Self::ImageFolder { train, .. } = self else {
+            return Err(DataError::argument("data.images.kind", "another one", "image-folder, as it was in training"));
+        };
+        folder::read(train, &self.decoding(), Some(names))
+    }
+
     /// Whether there are validation images of the dataset's own.
     pub(crate) fn has_validation(&self) -> bool {
         matches!(self, Self::FerPlus { .. })
@@ -161,24 +256,31 @@ impl Images {
                 counts.insert(part.name(), serde_json::json!(counted));
                 Ok(dataset)
             }
-            Self::ImageFolder { train, test } => read_image_folder(folder(part, train, test)),
+            Self::ImageFolder { train, test, .. } => {
+                let root = match (part, test) {
+                    (Part::Test, Some(test)) => test,
+                    (Part::Test, None) => {
+                        let expected =
+                            "a folder of test images; those that a run held out are known to its checkpoints alone";
+                        return Err(DataError::argument("data.images.test", "absent", expected));
+                    }
+                    _ => train,
+                };
+                folder::read(root, &self.decoding(), None)
+            }
         }
     }
 
-    /// The names of the classes.
-    pub(crate) fn classes(&self) -> Result<Vec<String>, DataError> {
+    /// The names of the classes, where they are known without reading data; `None` for folders of classes.
+    pub(crate) fn classes(&self) -> Option<Vec<String>> {
         let names: &[&str] = match self {
             Self::FashionMnistSubset | Self::FashionMnist { .. } => &FASHION_MNIST_CLASSES,
             Self::EmojiExpressions { .. } => &EMOJI_EXPRESSION_CLASSES,
             Self::RafDb { .. } => &RAF_DB_CLASSES,
             Self::FerPlus { .. } => &FER_PLUS_CLASSES,
             Self::AffectNet { layout, .. } => layout.classes.names(),
-            Self::ImageFolder { test, .. } => return Ok(read_image_folder(test)?.classes().to_vec()),
+            Self::ImageFolder { .. } => return None,
         };
-        Ok(names.iter().map(|&name| name.to_owned()).collect())
+        Some(names.iter().map(|&name| name.to_owned()).collect())
     }
-}
-
-fn folder<'a>(part: Part, train: &'a Path, test: &'a Path) -> &'a Path {
-    if part == Part::Test { test } else { train }
 }

@@ -1,8 +1,13 @@
 //! From datasets to batches: which images, with which noise, augmented how.
 
+mod folder;
+mod held_out;
 mod images;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use sconce_core::{Communicator, Device};
 use sconce_data::{
@@ -10,12 +15,14 @@ use sconce_data::{
 };
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::held_out::HeldOut;
 pub use self::images::Images;
 use self::images::Part;
 use crate::train::Batch;
 
 /// Which images, and how they become batches.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Where the images are.
@@ -28,7 +35,8 @@ pub struct DataConfig {
     /// The share of the training images by which the best checkpoint is chosen, as noisy as the rest; at 0 all are trained on
     /// and none is chosen. FERPlus has validation images of its own, which get noise of the same kind where it is drawn.
     pub validation: f64,
-    /// Images of a training batch, of all ranks together.
+    /// Images of a training batch, of all ranks together. A last batch of an epoch with fewer than two images for some rank is
+    /// left out.
     pub batch_size: usize,
     /// Threads of each rank that decode ahead; 0 for none. No result depends on it.
     pub workers: usize,
@@ -40,6 +48,7 @@ pub struct DataConfig {
 
 /// A list file of noisy labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(tag = "format", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum NoiseList {
     /// Lines `name original noisy`, as a run's `labels.txt`.
@@ -63,67 +72,149 @@ pub enum NoiseList {
 pub(crate) struct Datasets {
     /// With the labels that training is given.
     pub(crate) train: ImageDataset,
-    /// The true labels of the training images. Only what measures may look at them.
-    pub(crate) truth: Vec<u32>,
+    /// The true labels of the training images, where they are known. Only what measures may look at them.
+    pub(crate) truth: Option<Vec<u32>>,
     /// The images to choose a checkpoint by, if there are any.
     pub(crate) validation: Option<ImageDataset>,
     /// With its own labels.
     pub(crate) test: ImageDataset,
-    /// The labels of all training images, what is cut off included, for the list file.
-    pub(crate) labels: NoisyLabels,
-    /// All training images with their true labels.
+    /// The names of the test images, where they were held out of the training images.
+    pub(crate) held_out: Option<Vec<String>>,
+    /// The labels of all training images, what is cut off included, for the list file; none where they are the dataset's.
+    pub(crate) labels: Option<NoisyLabels>,
+    /// All training images with their own labels.
     pub(crate) clean: ImageDataset,
     /// What a reader left out of each split, and why, for `data.json`.
     pub(crate) counts: BTreeMap<&'static str, serde_json::Value>,
 }
 
+impl Datasets {
+    /// A hash of all images and labels of the run.
+    pub(crate) fn hash(&self) -> Result<String, DataError> {
+        let parts = [Some(&self.train), self.validation.as_ref(), Some(&self.test)];
+        let hashes = parts.into_iter().flatten().map(ImageDataset::content_hash).collect::<Result<Vec<_>, _>>()?;
+        Ok(hashes.join("+"))
+    }
+
+    /// What there is to train and to test on, in lines for a reader and as data, with the weights that training starts from.
+    pub(crate) fn description(&self, initial: Option<&Path>) -> (Vec<String>, serde_json::Value) {
+        let mut parts = vec![self.train.summary("train")];
+        parts.extend(self.validation.as_ref().map(|validation| validation.summary("validation")));
+        parts.push(self.test.summary("test"));
+        if self.clean.origin() == self.test.origin() {
+            // All parts are of one folder, of which the first line says what was left out.
+            parts.iter_mut().skip(1).for_each(|part| part.left_out.clear());
+        }
+        let mut lines: Vec<String> = parts.iter().map(ToString::to_string).collect();
+        if self.held_out.is_some() {
+            lines.push(format!(
+                "test: held out of {}, since there is no data.images.test; `eval` tests on the same images",
+                self.test.origin()
+            ));
+        }
+        if let Some(labels) = &self.labels {
+            lines.push(format!(
+                "labels: {} of {} differ from those of the dataset (data.noise, data.noise_list)",
+                labels.flips().len(),
+                labels.len()
+            ));
+        }
+        let mut details = self.counts.clone();
+        details.insert("parts", serde_json::json!(parts));
+        if let Some(path) = initial {
+            details.insert("initial_weights", serde_json::json!(path));
+        }
+        (lines, serde_json::json!(details))
+    }
+}
+
 /// From the seed of the training labels' noise to that of others', so that they are not wrong at the same places.
 const OTHER_STREAM: u64 = 1 << 32;
 
+/// From the seed by which validation images are cut off to that by which test images are held out.
+const HELD_OUT_STREAM: u64 = 1 << 33;
+
 impl DataConfig {
-    /// Checks what types cannot say, for a network of `n_classes` classes.
-    pub(crate) fn validate(&self, n_classes: usize) -> Result<(), DataError> {
+    /// Checks what types cannot say.
+    pub(crate) fn validate(&self) -> Result<(), DataError> {
         if self.batch_size == 0 {
             return Err(DataError::argument("data.batch_size", 0, "at least 1"));
         }
         if !(0.0..1.0).contains(&self.validation) {
             return Err(DataError::argument("data.validation", self.validation, "0 to less than 1"));
         }
-        self.noise.validate(n_classes)?;
+        self.images.validate()?;
         self.train.validate()?;
         self.eval.validate()
     }
 
-    /// Reads the images, gives the training ones noisy labels, and cuts off the validation part.
+    /// Reads the images, holds out test images where there are no others, gives the training ones noisy labels, and cuts off
+    /// the validation part.
     pub(crate) fn read(&self, seed: u64) -> Result<Datasets, DataError> {
         let mut counts = BTreeMap::new();
-        let clean = self.images.read(Part::Train, &mut counts)?;
-        let test = self.images.read(Part::Test, &mut counts)?;
-        test.check_classes(clean.classes())?;
+        let all = self.images.read(Part::Train, &mut counts)?;
+        let (clean, test, held_out) = match self.images.test_share() {
+            Some(share) => {
+                let (rest, cut) = cut(&all, "data.images.test_share", share, seed.wrapping_add(HELD_OUT_STREAM))?;
+                let (rest, test) = (all.subset(&rest)?, all.subset(&cut)?);
+                let names = (0..test.len()).map(|i| test.name(i).to_owned()).collect();
+                (rest, test, Some(names))
+            }
+            None => {
+                let test = self.images.read(Part::Test, &mut counts)?.with_classes(all.classes())?;
+                (all, test, None)
+            }
+        };
         let labels = match &self.noise_list {
             Some(NoiseList::Sconce { path }) => NoisyLabels::read(path, &clean)?,
             Some(NoiseList::PathLabel { path, first_label }) => NoisyLabels::read_rerooted(path, &clean, *first_label)?,
             None => self.noise.apply(clean.labels(), clean.classes().len(), seed)?,
         };
         let given = clean.with_labels(labels.noisy().to_vec())?;
-        let (train, truth, validation) = if self.images.has_validation() {
+        let (train, places, validation) = if self.images.has_validation() {
             let own = self.images.read(Part::Validation, &mut counts)?;
             // As noisy as the training images: what chooses must not know more than what trains.
             let noisy = self.noise.apply(own.labels(), own.classes().len(), seed.wrapping_add(OTHER_STREAM))?;
-            (given, labels.original().to_vec(), Some(own.with_labels(noisy.noisy().to_vec())?))
+            (given, None, Some(own.with_labels(noisy.noisy().to_vec())?))
         } else if self.validation == 0.0 {
-            (given, labels.original().to_vec(), None)
+            (given, None, None)
         } else {
-            let (rest, cut) = given.split_indices(self.validation, seed)?;
-            let truth = rest.iter().map(|&i| labels.original()[i]).collect();
-            (given.subset(&rest)?, truth, Some(given.subset(&cut)?))
+            let (rest, cut) = cut(&given, "data.validation", self.validation, seed)?;
+            (given.subset(&rest)?, Some(rest), Some(given.subset(&cut)?))
         };
-        Ok(Datasets { train, truth, validation, test, labels, clean, counts })
+        let original = labels.original();
+        let truth = self.knows_truth(&labels).then(|| match places {
+            Some(places) => places.iter().map(|&i| original[i]).collect(),
+            None => original.to_vec(),
+        });
+        let is_own = self.noise == LabelNoise::None && self.noise_list.is_none();
+        let labels = (!is_own).then_some(labels);
+        Ok(Datasets { train, truth, validation, test, held_out, labels, clean, counts })
     }
 
-    /// The test images with their own labels, which is all that an evaluation needs.
-    pub(crate) fn read_test(&self) -> Result<ImageDataset, DataError> {
-        self.images.read(Part::Test, &mut BTreeMap::new())
+    /// Whether the labels of the dataset can be taken for the true ones: where noise is drawn, or a list says which it has
+    /// changed. A user's own labels are what a run is to question.
+    fn knows_truth(&self, labels: &NoisyLabels) -> bool {
+        match self.noise_list {
+            Some(NoiseList::Sconce { .. }) => !labels.flips().is_empty(),
+            // Such a list does not say where labels are wrong: in a folder of one's own they may be in either of the two.
+            Some(NoiseList::PathLabel { .. }) => self.images.classes().is_some(),
+            None => self.noise != LabelNoise::None,
+        }
+    }
+
+    /// The test images with their own labels, which is all that an evaluation needs: those of the configuration, or those
+    /// that the run has `held_out`. Labels are places in `classes`, where they are known.
+    pub(crate) fn read_test(
+        &self,
+        held_out: Option<&[String]>,
+        classes: Option<&[String]>,
+    ) -> Result<ImageDataset, DataError> {
+        let test = match (self.images.test_share(), held_out) {
+            (Some(_), Some(names)) => self.images.read_held_out(names)?,
+            _ => self.images.read(Part::Test, &mut BTreeMap::new())?,
+        };
+        classes.map_or(Ok(test.clone()), |classes| test.with_classes(classes))
     }
 
     /// Shuffled, augmented batches of `dataset`, as training takes them: of each what falls to this one of `ranks`.
@@ -134,8 +225,9 @@ impl DataConfig {
         device: &Device,
         ranks: &dyn Communicator,
     ) -> Result<Loader<impl Source<Batch = Batch> + use<>>, DataError> {
-        let config = LoaderConfig { shuffle: true, ..self.in_order(seed) };
-        Loader::new(samples(dataset, &self.train, device)?, config)?.sharded(ranks.rank(), ranks.size())
+        let drop_last = self.leaves_out_last(dataset.len(), ranks.size());
+        let config = LoaderConfig { shuffle: true, drop_last, ..self.in_order(seed) };
+        Loader::new(samples(dataset, ("data.train", &self.train), device)?, config)?.sharded(ranks.rank(), ranks.size())
     }
 
     /// Batches of `dataset` in its own order, without augmentation.
@@ -144,7 +236,21 @@ impl DataConfig {
         dataset: &ImageDataset,
         device: &Device,
     ) -> Result<Loader<impl Source<Batch = Batch> + use<>>, DataError> {
-        Loader::new(samples(dataset, &self.eval, device)?, self.in_order(0))
+        Loader::new(samples(dataset, ("data.eval", &self.eval), device)?, self.in_order(0))
+    }
+
+    /// Whether what an epoch has left for a last batch is left out, because some rank would have fewer than two images of it: a
+    /// batch normalisation after which a map has one pixel cannot train on one image. Every epoch leaves out others.
+    fn leaves_out_last(&self, n: usize, ranks: usize) -> bool {
+        let rest = n % self.batch_size;
+        n > self.batch_size && rest > 0 && rest < 2 * ranks
+    }
+
+    /// The images of the smallest batch of each rank, where `n` are trained on.
+    pub(crate) fn smallest_share(&self, n: usize, ranks: usize) -> usize {
+        let rest = n % self.batch_size;
+        let smallest = if rest == 0 || self.leaves_out_last(n, ranks) { self.batch_size } else { rest };
+        smallest / ranks
     }
 
     fn in_order(&self, seed: u64) -> LoaderConfig {
@@ -159,15 +265,32 @@ impl DataConfig {
     }
 }
 
+/// Which images of `dataset` remain, and which are the `share` of each class that the setting `key` cuts off.
+fn cut(
+    dataset: &ImageDataset,
+    key: &'static str,
+    share: f64,
+    seed: u64,
+) -> Result<(Vec<usize>, Vec<usize>), DataError> {
+    dataset.split_indices(share, seed).map_err(|_| {
+        let expected = format!("a share that leaves some of the {} images in each part", dataset.len());
+        DataError::argument(key, share, expected)
+    })
+}
+
 /// Images as a network takes them; the labels of training are not the dataset's but the label table's.
 fn samples(
     dataset: &ImageDataset,
-    pipeline: &Pipeline,
+    (key, pipeline): (&str, &Pipeline),
     device: &Device,
 ) -> Result<impl Source<Batch = Batch> + use<>, DataError> {
     let device = device.clone();
-    Ok(ImageSource::new(dataset.clone(), pipeline.clone())?.map_batch(move |batch: ImageBatch| {
+    let source = ImageSource::new(dataset.clone(), pipeline.clone())?.with_key(key);
+    Ok(source.map_batch(move |batch: ImageBatch| {
         let images = batch.images.to_device(&device).map_err(sconce_core::Error::from)?;
         Ok(Batch { images, indices: batch.indices })
     }))
 }
+
+#[cfg(test)]
+mod tests;

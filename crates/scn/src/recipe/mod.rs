@@ -4,35 +4,36 @@ mod outcome;
 mod papers;
 mod pictures;
 mod predict;
+mod prepare;
 mod presets;
 mod study;
+mod suspects;
 mod sweeps;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use sconce_core::{Batches, DType, Device, LoadReport, Params, Tolerance};
 use sconce_data::ImageDataset;
 use sconce_engine::{
-    Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile, Study,
-    Weights, dist::on_root,
+    Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile,
+    RunPlan, Stateful, Study, WeightFile, Weights,
 };
 
+use self::prepare::{NEEDS_HUB, NEEDS_WEIGHTS};
+pub use self::{
+    prepare::Prepared,
+    presets::{Config, Pretraining},
+};
 use crate::{
-    ScnError,
     config::ScnConfig,
-    data::Datasets,
+    data::{Datasets, HeldOut},
     eval::{Predictions, predict as run_on},
     model::Scn,
     relabel::LabelTable,
-    train::{Batch, Training, train},
+    train::{Batch, InitialFile, Training, train},
     weights,
 };
-pub use presets::{Config, Pretraining};
 
 /// Self-Cure Network as a recipe of `sconce-engine`.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,9 @@ impl sconce_engine::Recipe for Recipe {
     const ABOUT: &'static str =
         "Self-Cure Network: Suppressing Uncertainties for Large-Scale Facial Expression Recognition (CVPR 2020)";
     type Config = Config;
+    type Prepared = Prepared;
+
+    const DATA_KEYS: &'static [&'static str] = &["data.images", "data.noise_list"];
 
     fn presets() -> Vec<Preset<Config>> {
         study::presets()
@@ -54,28 +58,43 @@ impl sconce_engine::Recipe for Recipe {
 
     fn validate(config: &Config, initial: InitialWeights<'_>) -> anyhow::Result<()> {
         config.scn.validate()?;
-        config.data.validate(config.scn.model.n_classes)?;
+        config.data.validate()?;
         config.trainer.validate()?;
         anyhow::ensure!(config.trainer.ema.is_none(), "trainer.ema is set, but SCN evaluates no averaged parameters");
         match &config.pretraining {
-            Pretraining::File if initial == InitialWeights::Unsaid => anyhow::bail!(NEEDS_WEIGHTS),
-            Pretraining::Hub { repo, .. } if initial == InitialWeights::Unsaid && cfg!(not(feature = "hub")) => {
+            Pretraining::File if initial == InitialWeights::Unspecified => anyhow::bail!(NEEDS_WEIGHTS),
+            Pretraining::Hub { repo, .. } if initial == InitialWeights::Unspecified && cfg!(not(feature = "hub")) => {
                 anyhow::bail!("{repo}: {NEEDS_HUB}")
             }
             _ => Ok(()),
         }
     }
 
-    fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
-        let initial = initial_weights(config, run)?;
-        let data = config.data.read(run.seed())?;
-        check_classes(&config.scn, data.train.classes(), data.train.origin())?;
+    fn may_lengthen(config: &Config) -> Result<(), String> {
+        config.trainer.may_lengthen()
+    }
+
+    fn prepare(config: &Config, plan: &RunPlan) -> anyhow::Result<Prepared> {
+        Prepared::new(config, plan)
+    }
+
+    fn data_hash(prepared: &Prepared) -> anyhow::Result<Option<String>> {
+        Ok(Some(prepared.data.hash()?))
+    }
+
+    fn train(config: &Config, prepared: Prepared, run: &mut Run) -> anyhow::Result<()> {
+        let Prepared { scn, data, initial } = prepared;
+        let (lines, details) = data.description(initial.as_ref().map(|file| file.path.as_path()));
+        run.describe_data(&lines, &details)?;
         if run.is_root() {
             store_labels(&data, run)?;
-            store_origin(&data, initial.as_deref(), run)?;
         }
-        let classes = Arc::new(ClassNames::new(data.train.classes().to_vec()));
-        let labels = Arc::new(LabelTable::new(data.train.labels().to_vec(), config.scn.model.n_classes)?);
+        let n_classes = data.train.classes().len();
+        let labels = Arc::new(LabelTable::new(data.train.labels().to_vec(), n_classes)?);
+        let classes: Arc<dyn Stateful> = Arc::new(ClassNames::new(data.train.classes().to_vec()));
+        let held_out = data.held_out.clone().map(|names| Arc::new(HeldOut::new(names)) as Arc<dyn Stateful>);
+        let mut state = vec![(ClassNames::STATE, classes)];
+        state.extend(held_out.map(|names| (HeldOut::STATE, names)));
         let device = run.device().clone();
         let mut batches = config.data.train_batches(&data.train, run.seed(), &device, &**run.communicator())?;
         let named = [("validation", data.validation.as_ref()), ("test", Some(&data.test))];
@@ -84,75 +103,99 @@ impl sconce_engine::Recipe for Recipe {
             .map(|(name, dataset)| Ok((name, dataset, config.data.eval_batches(dataset, &device)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let training = Training {
-            config: &config.scn,
+            config: &scn,
             trainer: &config.trainer,
             labels: labels.clone(),
-            truth: Some(&data.truth),
-            state: &[(ClassNames::STATE, classes)],
-            initial_weights: initial.as_deref(),
+            truth: data.truth.as_deref(),
+            state: &state,
+            initial_weights: initial
+                .as_ref()
+                .map(|file| InitialFile { path: &file.path, prefix: file.prefix.clone().into() }),
         };
         let trained = train(&training, &mut batches, run, |model| {
             splits.iter_mut().map(|(name, dataset, batches)| Ok((*name, measure(model, dataset, batches)?))).collect()
         })?;
-        if run.is_root() { outcome::report(config, &data, &labels, &trained, run) } else { Ok(()) }
+        match run.is_root() {
+            true => outcome::report(
+                &outcome::Ended { config, scn: &scn, data: &data, labels: &labels, trained: &trained },
+                run,
+            ),
+            false => Ok(()),
+        }
     }
 
     fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
-        let model = match weights {
-            Weights::Checkpoint(path) => load(&Checkpoint::open(path)?, &config.scn, device)?,
-            Weights::File(path) => load_file(path, &config.scn, device)?,
-        };
-        let test = config.data.read_test()?;
-        check_classes(&config.scn, test.classes(), test.origin())?;
+        let known = Known::of(config, weights)?;
+        let test = config.data.read_test(known.held_out.as_deref(), known.classes.as_deref())?;
+        let scn = config.scn.for_classes(test.classes().len(), test.origin())?;
+        let model = known.load(&scn, device)?;
         let predictions = run_on(&model, &mut config.data.eval_batches(&test, device)?)?;
-        outcome::details(&predictions, config, &test)
+        let mut details = outcome::details(&predictions, &test)?;
+        if known.classes.is_none() {
+            let note =
+                format!("the weights do not name their classes: those of {} are taken in their order", test.origin());
+            details.insert("note".to_owned(), serde_json::json!(note));
+        }
+        Ok(details)
     }
 
-    fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
+    fn predict(
+        config: &Config,
+        request: &PredictRequest,
+        lines: &mut sconce_engine::Predictions<'_>,
+    ) -> anyhow::Result<()> {
         predict::predict(config, request, lines)
     }
 
-    fn convert(input: &Path, output: &Path) -> anyhow::Result<String> {
-        Ok(weights::convert(input, output)?.to_string())
+    fn convert(input: &WeightFile, output: &Path) -> anyhow::Result<String> {
+        Ok(weights::convert_below(&input.path, output, &input.prefix.clone().into())?.to_string())
     }
 }
 
-const NEEDS_HUB: &str = "pretraining.kind is \"hub\": that needs a binary with the feature `hub`, or --init-from";
-const NEEDS_WEIGHTS: &str = "pretraining.kind is \"file\": --init-from must name the weights to start from";
+/// What is known of a model from where its weights are.
+struct Known {
+    source: Source,
+    /// The names of its classes.
+    classes: Option<Vec<String>>,
+    /// The images that its run held out to test on.
+    held_out: Option<Vec<String>>,
+}
 
-/// The file that the backbone starts from, if it does; a resumed run has its own weights.
-fn initial_weights(config: &Config, run: &Run) -> anyhow::Result<Option<PathBuf>> {
-    match (run.init_from(), &config.pretraining) {
-        _ if run.is_resuming() => Ok(None),
-        (Some(path), _) => Ok(Some(path.to_owned())),
-        (None, Pretraining::None) => Ok(None),
-        (None, Pretraining::File) => anyhow::bail!(NEEDS_WEIGHTS),
-        (None, Pretraining::Hub { repo, file, revision }) => {
-            on_root(&**run.communicator(), || fetch(repo, file, revision)).map(Some)
+enum Source {
+    Checkpoint(Box<Checkpoint>),
+    File(WeightFile),
+}
+
+impl Known {
+    fn of(config: &Config, weights: &Weights) -> anyhow::Result<Self> {
+        let path = match weights {
+            Weights::Checkpoint(path) => path,
+            Weights::File(file) => {
+                let classes = config.data.images.classes();
+                return Ok(Self { source: Source::File(file.clone()), classes, held_out: None });
+            }
+        };
+        let checkpoint = Checkpoint::open(path)?;
+        let has_held_out = checkpoint.state().tracked.iter().any(|name| name == HeldOut::STATE);
+        let held_out = if has_held_out { Some(HeldOut::of(&checkpoint)?) } else { None };
+        let classes = Some(ClassNames::of(&checkpoint)?);
+        Ok(Self { source: Source::Checkpoint(Box::new(checkpoint)), classes, held_out })
+    }
+
+    /// The network, without a gradient.
+    fn load(&self, config: &ScnConfig, device: &Device) -> anyhow::Result<Scn> {
+        match &self.source {
+            Source::Checkpoint(checkpoint) => load(checkpoint, config, device),
+            Source::File(file) => network(config, device, |params| {
+                Ok(weights::load_network_below(params, &file.path, &file.prefix.clone().into())?)
+            }),
         }
     }
-}
-
-#[cfg(feature = "hub")]
-fn fetch(repo: &str, file: &str, revision: &str) -> anyhow::Result<PathBuf> {
-    use sconce_backbones::weights::hub::{HubConfig, HubFile, fetch};
-    let file = HubFile { revision: revision.to_owned(), ..HubFile::new(repo, file) };
-    Ok(fetch(&file, &HubConfig::default())?)
-}
-
-#[cfg(not(feature = "hub"))]
-fn fetch(repo: &str, _: &str, _: &str) -> anyhow::Result<PathBuf> {
-    anyhow::bail!("{repo}: {NEEDS_HUB}")
 }
 
 /// The network of a checkpoint, without a gradient.
 fn load(checkpoint: &Checkpoint, config: &ScnConfig, device: &Device) -> anyhow::Result<Scn> {
     network(config, device, |params| Ok(params.load_file(&checkpoint.model_file(), Tolerance::Exact)?))
-}
-
-/// The network in a file of weights, without a gradient.
-fn load_file(path: &Path, config: &ScnConfig, device: &Device) -> anyhow::Result<Scn> {
-    network(config, device, |params| Ok(weights::load_network(params, path)?))
 }
 
 /// A network with the parameters that `load` fills in.
@@ -181,41 +224,19 @@ fn metrics(predictions: &Predictions, dataset: &ImageDataset) -> crate::Result<M
     Ok([("accuracy", accuracy), ("loss", loss), ("alpha", alpha)].map(|(n, v)| (n.to_owned(), v)).into())
 }
 
-/// Checks that the network has as many classes as `origin`, whose `classes` these are.
-fn check_classes(config: &ScnConfig, classes: &[String], origin: &str) -> Result<(), ScnError> {
-    if classes.len() == config.model.n_classes {
-        return Ok(());
-    }
-    Err(ScnError::Config {
-        field: "scn.model.n_classes",
-        found: config.model.n_classes.to_string(),
-        expected: format!("{}, the classes of {origin}", classes.len()),
-    })
-}
-
-/// Writes the labels that training is given beside the run, as a list that can be read back. A resumed run has it already.
+/// Writes the labels that training is given beside the run, where they are not the dataset's, as a list that can be read back.
+/// A resumed run has it already.
 fn store_labels(data: &Datasets, run: &Run) -> anyhow::Result<()> {
+    let Some(labels) = &data.labels else { return Ok(()) };
     let path = run.file(RunFile::Labels);
     if path.exists() {
         let stored = sconce_data::NoisyLabels::read(&path, &data.clean)?;
         anyhow::ensure!(
-            stored.noisy() == data.labels.noisy(),
+            stored.noisy() == labels.noisy(),
             "{}: the labels there are not those of this configuration and seed",
             path.display()
         );
         return Ok(());
     }
-    data.labels.write(&path, &data.clean).context("writing the labels of the run")
-}
-
-/// Writes what readers left out, and which weights the run starts from. A resumed run has it already.
-fn store_origin(data: &Datasets, initial: Option<&Path>, run: &Run) -> anyhow::Result<()> {
-    let mut origin = data.counts.clone();
-    if let Some(path) = initial {
-        origin.insert("initial_weights", serde_json::json!(path));
-    }
-    if !origin.is_empty() && !run.is_resuming() {
-        sconce_core::files::write_atomic(&run.file(RunFile::Data), &serde_json::to_vec_pretty(&origin)?)?;
-    }
-    Ok(())
+    labels.write(&path, &data.clean).context("writing the labels of the run")
 }

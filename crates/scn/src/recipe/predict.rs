@@ -1,53 +1,83 @@
 //! `scn predict`: classes and certainties of image files.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use sconce_core::{Rng, nn::Mode};
-use sconce_data::{FloatImage, Image};
-use sconce_engine::{Checkpoint, ClassNames, PredictRequest, Weights};
+use sconce_data::{DataError, FloatImage, Image, image_files};
+use sconce_engine::PredictRequest;
 
-use super::{Config, check_classes, load, load_file, pictures};
+use super::{Config, Known, pictures};
 use crate::{eval::Predictions, model::Scn};
 
-/// Writes a JSON line for each file: file, class, probabilities by class name, α. With an output folder, also a contact sheet
-/// of the least certain images.
-pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
+/// Writes a JSON line for each file: file, class, probabilities by class name, α. A file that cannot be read is reported, and the
+/// others are predicted. With an output folder, also a contact sheet of the least certain images.
+pub(super) fn predict(
+    config: &Config,
+    request: &PredictRequest,
+    lines: &mut sconce_engine::Predictions<'_>,
+) -> anyhow::Result<()> {
     let sheet = request.out.as_deref().map(sheet_file).transpose()?;
     let (model, classes) = model(config, request)?;
-    // Only a dropout that never sleeps draws from it.
+    let files = image_files(&request.files)?;
+    // Draws nothing, but for a dropout that stays active in evaluation.
     let rng = &mut Rng::new(0, "evaluation dropout");
+    let mut least_certain = Vec::new();
+    for files in files.chunks(config.data.batch_size) {
+        let seen: Vec<Result<Seen, DataError>> =
+            files.par_iter().map(|file| see(config, file, sheet.is_some())).collect();
+        let mut images = Vec::new();
+        for (file, seen) in files.iter().zip(seen) {
+            match seen {
+                Ok(seen) => images.push((file, seen)),
+                Err(error) => lines.failed(file, error),
+            }
+        }
+        // Pipelines without a resize give images of any size: each shape is a batch.
+        for same in images.chunk_by(|a, b| a.1.float.shape() == b.1.float.shape()) {
+            let floats: Vec<FloatImage> = same.iter().map(|(_, seen)| seen.float.clone()).collect();
+            let output = model.forward(&FloatImage::stack(&floats, &request.device)?, Mode::Eval, rng)?;
+            let mut predictions = Predictions::default();
+            predictions.extend(&output, 0..same.len())?;
+            for (i, ((file, _), class)) in same.iter().zip(predictions.classes()).enumerate() {
+                let (class, p, alpha) = (class as usize, &predictions.probabilities[i], predictions.alpha[i]);
+                let is_finite = alpha.is_finite() && p.iter().all(|p| p.is_finite());
+                anyhow::ensure!(
+                    is_finite,
+                    "{}: the network produced NaN or infinity; check that its weights are finite",
+                    file.display()
+                );
+                lines.line(&line(file, &classes, class, p, alpha))?;
+            }
+            let thumbnails = same.iter().filter_map(|(_, seen)| seen.thumbnail.clone());
+            least_certain.extend(predictions.alpha.into_iter().zip(thumbnails));
+        }
+        pictures::keep_least_certain(&mut least_certain);
+    }
+    match sheet {
+        Some(path) if !least_certain.is_empty() => {
+            let picture = pictures::sheet_of(least_certain)?.encode_png()?;
+            Ok(sconce_core::files::write_atomic(&path, &picture)?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An image as the network takes it, and for the contact sheet.
+struct Seen {
+    float: FloatImage,
+    thumbnail: Option<Image>,
+}
+
+fn see(config: &Config, file: &Path, with_thumbnail: bool) -> Result<Seen, DataError> {
+    let decoding = config.data.images.decoding();
+    let image = decoding.shrink(Image::read_as(file, decoding.folder.orientation)?)?;
+    let thumbnail = with_thumbnail.then(|| pictures::thumbnail(&image)).transpose()?;
     // Where the pipeline leaves their number open.
     let channels = config.scn.model.backbone.in_channels;
-    let mut least_certain = Vec::new();
-    for files in request.files.chunks(config.data.batch_size) {
-        // Every image is decoded before the first line of its batch, so that a bad file is named and nothing is half said.
-        let images = files.iter().map(|f| Image::read(f)).collect::<Result<Vec<_>, _>>()?;
-        let floats = images
-            .iter()
-            .map(|image| config.data.eval.apply(image.clone().into_channels(channels), rng))
-            .collect::<Result<Vec<_>, _>>()?;
-        let output = model.forward(&FloatImage::stack(&floats, &request.device)?, Mode::Eval, rng)?;
-        let mut predictions = Predictions::default();
-        predictions.extend(&output, 0..files.len())?;
-        for (i, (file, class)) in files.iter().zip(predictions.classes()).enumerate() {
-            let (class, p, alpha) = (class as usize, &predictions.probabilities[i], predictions.alpha[i]);
-            let is_finite = alpha.is_finite() && p.iter().all(|p| p.is_finite());
-            anyhow::ensure!(is_finite, "{}: the network's output is not finite; are its weights?", file.display());
-            writeln!(lines, "{}", line(file, &classes, class, p, alpha))?;
-        }
-        if sheet.is_some() {
-            least_certain.extend(predictions.alpha.into_iter().zip(images));
-            pictures::keep_least_certain(&mut least_certain);
-        }
-    }
-    if let Some(path) = sheet {
-        let picture = pictures::sheet_of(least_certain)?.encode_png()?;
-        sconce_core::files::write_atomic(&path, &picture)?;
-    }
-    Ok(())
+    // Evaluation draws nothing.
+    let float = config.data.eval.apply(image.into_channels(channels), &mut Rng::new(0, "evaluation"))?;
+    Ok(Seen { float, thumbnail })
 }
 
 /// Where the contact sheet goes; what is there already is not overwritten.
@@ -59,18 +89,15 @@ fn sheet_file(folder: &Path) -> anyhow::Result<PathBuf> {
 
 /// The network and the names of its classes.
 fn model(config: &Config, request: &PredictRequest) -> anyhow::Result<(Scn, Vec<String>)> {
-    match &request.weights {
-        Weights::Checkpoint(path) => {
-            let checkpoint = Checkpoint::open(path)?;
-            let classes = ClassNames::of(&checkpoint)?;
-            Ok((load(&checkpoint, &config.scn, &request.device)?, classes))
-        }
-        Weights::File(path) => {
-            let classes = config.data.images.classes()?;
-            check_classes(&config.scn, &classes, "data.images")?;
-            Ok((load_file(path, &config.scn, &request.device)?, classes))
-        }
-    }
+    let known = Known::of(config, &request.weights)?;
+    let Some(classes) = known.classes.clone() else {
+        anyhow::bail!(
+            "weights alone do not name their classes: give the run's folder (--checkpoint), or the preset of a dataset whose \
+             classes are known (--preset code-raf-db)"
+        );
+    };
+    let scn = config.scn.for_classes(classes.len(), "the weights")?;
+    Ok((known.load(&scn, &request.device)?, classes))
 }
 
 /// What is said of one file.

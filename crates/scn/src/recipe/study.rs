@@ -21,6 +21,11 @@ pub(super) fn presets() -> Vec<Preset<Config>> {
             "SCN as code on the embedded Fashion-MNIST subset with 30 % symmetric noise",
             Config::small(),
         ),
+        Preset::new(
+            "own",
+            "your own images, a folder for each class: --set data.images.train=PATH [--set data.images.test=PATH]",
+            Config::own(),
+        ),
         Preset::new("small-ce", "its baseline: cross-entropy alone", Config::small().cross_entropy()),
         Preset::new(
             "small-paper",

@@ -1,6 +1,7 @@
 //! The binary `scn`, as its users run it.
 
 mod failures;
+mod own;
 mod papers;
 mod predictions;
 mod resume;

@@ -136,9 +136,10 @@ fn fer_plus_with_and_without_pre_training_and_noise() {
     let counts = fs::read_to_string(folder.path().join("paper-fer-plus/data.json")).unwrap();
     let counts: serde_json::Value = serde_json::from_str(&counts).unwrap();
     for (part, rows) in [("train", 8 * PER_CLASS + 1), ("validation", 9), ("test", 9)] {
-        assert_eq!(counts[part]["rows"], rows);
-        assert_eq!(counts[part]["unnamed"], 1);
-        assert_eq!(counts[part]["kept"], rows - 1);
+        let counts = &counts["details"][part];
+        assert_eq!(counts["rows"], rows);
+        assert_eq!(counts["unnamed"], 1);
+        assert_eq!(counts["kept"], rows - 1);
     }
 }
 
@@ -147,8 +148,8 @@ fn affect_net_with_and_without_pre_training_and_noise() {
     let folder = check_presets("affect-net", affect_net, 8);
     let counts = fs::read_to_string(folder.path().join("paper-affect-net/data.json")).unwrap();
     let counts: serde_json::Value = serde_json::from_str(&counts).unwrap();
-    assert_eq!(counts["train"]["kept"], 8 * PER_CLASS);
-    assert_eq!(counts["test"]["kept"], 8);
+    assert_eq!(counts["details"]["train"]["kept"], 8 * PER_CLASS);
+    assert_eq!(counts["details"]["test"]["kept"], 8);
 }
 
 #[test]

@@ -123,7 +123,7 @@ fn weights_of_one_are_plain_cross_entropy_and_weights_near_zero_give_ln_c() {
 }
 
 fn relabelled(scope: RelabelScope, margin: f64, labels: &[u32]) -> Vec<u32> {
-    let config = RelabelConfig { scope, margin, start_epoch: 1 };
+    let config = RelabelConfig { scope, margin, start_epoch: 1, warn_above: 1.0 };
     relabel(&weighted(&var(&LOGITS), &var(&ALPHA)), labels, &groups(), &config).unwrap()
 }
 
@@ -146,12 +146,12 @@ fn the_threshold_is_strict() {
     let logits = Tensor::new(&[[0.0, 3f64.ln()]], &Device::Cpu).unwrap();
     let groups = Groups { high: vec![], low: vec![0], difference: f64::NAN };
     let at = |margin: f64| {
-        let config = RelabelConfig { scope: RelabelScope::LowGroup, margin, start_epoch: 1 };
+        let config = RelabelConfig { scope: RelabelScope::LowGroup, margin, start_epoch: 1, warn_above: 1.0 };
         relabel(&logits, &[0], &groups, &config).unwrap()[0]
     };
     assert_eq!((at(0.5 + 1e-12), at(0.5 - 1e-12)), (0, 1));
     // A tie of exactly equal logits has the difference 0, which does not exceed 0.
     let tie = Tensor::new(&[[1.0f64, 1.0]], &Device::Cpu).unwrap();
-    let config = RelabelConfig { scope: RelabelScope::WholeBatch, margin: 0.0, start_epoch: 1 };
+    let config = RelabelConfig { scope: RelabelScope::WholeBatch, margin: 0.0, start_epoch: 1, warn_above: 1.0 };
     assert_eq!(relabel(&tie, &[1], &groups, &config).unwrap(), [1]);
 }

@@ -3,4 +3,5 @@
 mod fixture;
 mod labels;
 mod network;
+mod training;
 mod weights;

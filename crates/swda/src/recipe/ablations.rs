@@ -31,7 +31,8 @@ pub(super) fn study() -> Study<Config> {
     let [global, local, both] = parts(&full);
     let oracle = |full: &Config| {
         let mut config = full.clone().source_only();
-        config.data.source = full.data.target.clone();
+        // Every shift of the study has a target of scenes.
+        config.data.source = full.data.target.clone().unwrap_or(config.data.source);
         config
     };
     let [bdc, da_faster, swda] = [

@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use sconce_backbones::{ResNet, Vgg};
-use sconce_core::{Batches, DType, Device, Params, Scope, Tensor, nn::Linear, nn::Mode, ops};
+use sconce_core::{Batches, DType, Device, Params, Rng, Scope, Tensor, nn::Linear, nn::Mode, ops};
 use sconce_data::{
     DataError, HorizontalFlip, ImageBatch, ImageDataset, ImageSource, Loader, LoaderConfig, Pipeline, PixelTransform,
     Source as _, Split,
 };
 use sconce_detection::BackboneConfig;
 use sconce_engine::{
-    BatchTensors, ClassNames, Evaluation, Loss, Metrics, Outcome, Run, Trainer, Weights, dist::on_root,
+    BatchTensors, ClassNames, Evaluation, Loss, Metrics, Run, RunPlan, Trainer, Weights, dist::on_root,
     metrics::accuracy,
 };
 
@@ -72,14 +72,43 @@ impl BatchTensors for Batch {
     }
 }
 
-/// Trains a classifier on single cut-outs in the style of the source, and ends the run with its accuracy on others.
-pub(super) fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
+/// Data and model of a run, read and checked.
+pub(super) struct Prepared {
+    train: ImageDataset,
+    test: ImageDataset,
+    params: Params,
+    model: Classifier,
+    twin: Classifier,
+}
+
+impl Prepared {
+    pub(super) fn data_hash(&self) -> anyhow::Result<String> {
+        Ok(format!("{}+{}", self.train.content_hash()?, self.test.content_hash()?))
+    }
+}
+
+/// Draws the pictures and builds the classifier.
+pub(super) fn prepare(config: &Config, plan: &RunPlan) -> anyhow::Result<Prepared> {
     let (train, test) = (crops(config, Split::Train, TRAIN)?, crops(config, Split::Test, TEST)?);
-    let (device, ranks, seed) = (run.device().clone(), run.communicator().clone(), run.seed());
-    let params = Params::new(seed, DType::F32, &device).with_communicator(ranks.clone());
+    for pictures in [&train, &test] {
+        // One through the pipeline.
+        source(config, pictures, Vec::new())?.fetch(0, &mut Rng::new(0, "first sample"))?;
+    }
+    let params = Params::new(plan.seed(), DType::F32, plan.device()).with_communicator(plan.communicator().clone());
     let backbone = &config.swda.detector.backbone;
     let model = Classifier::new(&params.scope(), backbone, train.classes().len())?;
     let twin = Classifier::new(&params.detached(), backbone, train.classes().len())?;
+    Ok(Prepared { train, test, params, model, twin })
+}
+
+/// Trains a classifier on single cut-outs in the style of the source, and ends the run with its accuracy on others.
+pub(super) fn train(config: &Config, prepared: Prepared, run: &mut Run) -> anyhow::Result<()> {
+    let Prepared { train, test, params, model, twin } = prepared;
+    let lines = [("train", &train), ("test", &test)].map(|(name, pictures)| {
+        format!("{name}: {} pictures of single objects in {} classes", pictures.len(), pictures.classes().len())
+    });
+    run.describe_data(&lines, &())?;
+    let (device, ranks, seed) = (run.device().clone(), run.communicator().clone(), run.seed());
     let shuffled = LoaderConfig {
         batch_size: config.data.batch_size,
         drop_last: true,
@@ -92,6 +121,7 @@ pub(super) fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
     let mut batches = Loader::new(source, shuffled)?.sharded(ranks.rank(), ranks.size())?;
     let mut trainer = Trainer::new(&params, &config.trainer, run)?;
     trainer.track(ClassNames::STATE, Arc::new(ClassNames::new(train.classes().to_vec())))?;
+    let mut measured = None;
     while let Some(batch) = trainer.next(&mut batches)? {
         let labels: Vec<i64> = batch.labels.iter().map(|&label| i64::from(label)).collect();
         let labels = Tensor::from_vec(labels, batch.labels.len(), &device)?;
@@ -100,17 +130,22 @@ pub(super) fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
         if trainer.finished_epoch().is_some() {
             let metrics = on_root(&*ranks, || measure(config, &twin, &test, &device))?;
             trainer.evaluated("test", &metrics)?;
+            measured = Some((trainer.steps(), metrics));
         }
     }
-    let metrics = on_root(&*ranks, || measure(config, &twin, &test, &device))?;
-    let hash = format!("{}+{}", train.content_hash()?, test.content_hash()?);
-    run.finish(Outcome { metrics, data_hash: Some(hash) })?;
+    let steps = trainer.steps();
+    let metrics = match measured {
+        // After the last step nothing is measured again.
+        Some((at, metrics)) if at == steps => metrics,
+        _ => on_root(&*ranks, || measure(config, &twin, &test, &device))?,
+    };
+    run.finish(metrics)?;
     Ok(())
 }
 
 /// The accuracy of a classifier's weights.
 pub(super) fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
-    let path = weight_file(weights)?;
+    let path = weight_file(weights)?.path;
     let test = crops(config, Split::Test, TEST)?;
     let params = Params::new(0, DType::F32, device);
     Classifier::new(&params.scope(), &config.swda.detector.backbone, test.classes().len())?;

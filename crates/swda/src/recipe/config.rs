@@ -7,7 +7,7 @@ use sconce_engine::TrainerConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::SwdaConfig,
+    config::{SwdaConfig, TargetUse},
     data::DataConfig,
     error::{Result, SwdaError},
     eval::Measure,
@@ -16,6 +16,7 @@ use crate::{
 
 /// Everything that a run depends on, besides its seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What is trained.
@@ -30,6 +31,9 @@ pub struct Config {
     pub trainer: TrainerConfig,
     /// How the model is measured.
     pub evaluation: EvaluationConfig,
+    /// What of the detector is taken from the images to train on.
+    #[serde(default)]
+    pub fit: FitConfig,
     /// The start that a detector is to have.
     pub start: Start,
     /// The file of weights to start from where `--init-from` names none.
@@ -39,6 +43,7 @@ pub struct Config {
 
 /// What is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Task {
     /// A detector.
@@ -48,8 +53,38 @@ pub enum Task {
     Classifier,
 }
 
+/// What of a detector is taken from the images to train on when they are read. A checkpoint says what it came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+pub struct FitConfig {
+    /// The number of classes, in place of `swda.detector.roi_heads.n_classes`.
+    pub n_classes: Taken,
+    /// Sizes and aspect ratios of anchors, in place of those in `swda.detector.rpn.anchors`: up to three of each, which fit the
+    /// boxes as the network sees them.
+    pub anchors: Taken,
+}
+
+/// Where a setting is taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Taken {
+    /// The configuration says it.
+    #[default]
+    FromConfig,
+    /// The labelled images to train on say it.
+    FromData,
+}
+
+impl FitConfig {
+    /// Everything from the data.
+    pub const ALL: Self = Self { n_classes: Taken::FromData, anchors: Taken::FromData };
+}
+
 /// What a detector starts from. Whatever it says, a file that `--init-from` names is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
     /// Random weights.
@@ -74,6 +109,7 @@ impl Start {
 
 /// How a model is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationConfig {
     /// Epochs between two evaluations; 0 for none but the last.
@@ -89,7 +125,7 @@ impl Config {
     /// With the first setting that has no sense.
     pub fn validate(&self) -> Result<()> {
         self.swda.validate()?;
-        self.data.validate()?;
+        self.data.validate(self.task == Task::Detector && self.swda.target != TargetUse::None)?;
         if self.trainer.ema.is_some() {
             return Err(SwdaError::config("trainer.ema", "set", "nothing: no averaged parameters are evaluated"));
         }

@@ -3,7 +3,12 @@
 mod ablations;
 mod classifier;
 mod config;
+mod detector;
+mod files;
+mod fitted;
+mod model;
 mod outcome;
+mod own;
 mod papers;
 mod photos;
 mod pictures;
@@ -11,39 +16,40 @@ mod predict;
 mod presets;
 mod study;
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::Path;
 
-use sconce_core::{DType, Device, Params};
+use sconce_core::Device;
 use sconce_engine::{
-    Checkpoint, ClassNames, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Run, RunFile, Study, Weights,
-    dist::on_root,
+    Checkpoint, Evaluation, InitialWeights, PredictRequest, Predictions, Preset, Profile, Run, RunPlan, Study,
+    WeightFile, Weights,
 };
 
-use crate::{
-    config::{SwdaConfig, TargetUse},
-    data::{Datasets, check_classes},
-    error::SwdaError,
-    model::Swda,
-    train::{Training, train},
-    weights,
-};
-pub use config::{Config, EvaluationConfig, Start, Task};
+use self::model::Model;
+use crate::{config::LambdaSchedule, weights};
+pub use config::{Config, EvaluationConfig, FitConfig, Start, Taken, Task};
 
 /// Strong-Weak Distribution Alignment as a recipe of `sconce-engine`.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipe;
 
+/// What a run needs besides its configuration: data and a model, read and checked.
+pub struct Prepared(Work);
+
+enum Work {
+    Classifier(Box<classifier::Prepared>),
+    Detector(Box<detector::Prepared>),
+}
+
 impl sconce_engine::Recipe for Recipe {
     const METHOD: &'static str = "swda";
     const ABOUT: &'static str = "SWDA: Strong-Weak Distribution Alignment for Adaptive Object Detection (CVPR 2019)";
+    const HAS_SCORES: bool = true;
+    const DATA_KEYS: &'static [&'static str] = &["data.source", "data.target", "data.test", "data.source_test"];
     type Config = Config;
+    type Prepared = Prepared;
 
     fn presets() -> Vec<Preset<Config>> {
-        [presets::presets(), photos::presets(), papers::presets()].concat()
+        [presets::presets(), own::presets(), photos::presets(), papers::presets()].concat()
     }
 
     fn study(profile: Profile) -> Option<Study<Config>> {
@@ -53,7 +59,7 @@ impl sconce_engine::Recipe for Recipe {
     fn validate(config: &Config, initial: InitialWeights<'_>) -> anyhow::Result<()> {
         config.validate()?;
         anyhow::ensure!(
-            config.start == Start::Random || config.weights.is_some() || initial != InitialWeights::Unsaid,
+            config.start == Start::Random || config.weights.is_some() || initial != InitialWeights::Unspecified,
             "start is \"file\" or \"caffe-file\": --init-from, or `weights`, must name the file to start from"
         );
         anyhow::ensure!(
@@ -63,10 +69,31 @@ impl sconce_engine::Recipe for Recipe {
         Ok(())
     }
 
-    fn train(config: &Config, run: &mut Run) -> anyhow::Result<()> {
-        match config.task {
-            Task::Classifier => classifier::train(config, run),
-            Task::Detector => detector(config, run),
+    fn may_lengthen(config: &Config) -> Result<(), String> {
+        if config.swda.aligns() && config.swda.reversal.schedule == LambdaSchedule::Ramp {
+            return Err("the ramp of `swda.reversal.schedule` depends on the number of epochs".to_owned());
+        }
+        config.trainer.may_lengthen()
+    }
+
+    fn prepare(config: &Config, plan: &RunPlan) -> anyhow::Result<Prepared> {
+        Ok(Prepared(match config.task {
+            Task::Classifier => Work::Classifier(Box::new(classifier::prepare(config, plan)?)),
+            Task::Detector => Work::Detector(Box::new(detector::prepare(config, plan)?)),
+        }))
+    }
+
+    fn data_hash(Prepared(prepared): &Prepared) -> anyhow::Result<Option<String>> {
+        Ok(Some(match prepared {
+            Work::Classifier(prepared) => prepared.data_hash()?,
+            Work::Detector(prepared) => prepared.data_hash(),
+        }))
+    }
+
+    fn train(config: &Config, Prepared(prepared): Prepared, run: &mut Run) -> anyhow::Result<()> {
+        match prepared {
+            Work::Classifier(prepared) => classifier::train(config, *prepared, run),
+            Work::Detector(prepared) => detector::train(*prepared, run),
         }
     }
 
@@ -74,20 +101,19 @@ impl sconce_engine::Recipe for Recipe {
         if config.task == Task::Classifier {
             return classifier::eval(config, weights, device);
         }
-        let model = load(&config.swda, weights, device)?;
-        let (test, _) = config.data.test.read()?;
-        if let Weights::Checkpoint(path) = weights {
-            check_classes(&test, &ClassNames::of(&Checkpoint::open(path)?)?)?;
-        }
-        let mut evaluation = outcome::details(config, &model, &test, device)?;
-        if let Some(source) = &config.data.source_test {
-            let of_source = outcome::details(config, &model, &source.read()?.0, device)?;
-            evaluation.insert("source".to_owned(), serde_json::to_value(of_source)?);
+        let model = Model::open(config, weights, device)?;
+        let mut evaluation = Evaluation::new();
+        for (split, data) in model.config.data.read_measured(&model.classes, model.seed)? {
+            let details = outcome::details(&model.config, &model.swda, &data, device)?;
+            match split {
+                "test" => evaluation.extend(details),
+                split => drop(evaluation.insert(split.to_owned(), serde_json::to_value(details)?)),
+            }
         }
         Ok(evaluation)
     }
 
-    fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
+    fn predict(config: &Config, request: &PredictRequest, lines: &mut Predictions<'_>) -> anyhow::Result<()> {
         anyhow::ensure!(
             config.task == Task::Detector,
             "these are weights of a classifier of single objects, to start from"
@@ -95,77 +121,15 @@ impl sconce_engine::Recipe for Recipe {
         predict::predict(config, request, lines)
     }
 
-    fn convert(input: &Path, output: &Path) -> anyhow::Result<String> {
+    fn convert(input: &WeightFile, output: &Path) -> anyhow::Result<String> {
         Ok(weights::convert(input, output)?.to_string())
     }
 }
 
-/// Trains a detector, and reports how good it is on both domains.
-fn detector(config: &Config, run: &mut Run) -> anyhow::Result<()> {
-    // A resumed run has its own weights.
-    let initial = run.init_from().or(config.weights.as_deref()).filter(|_| !run.is_resuming()).map(Path::to_owned);
-    if let Some(path) = initial.as_deref().filter(|path| !path.is_file()) {
-        anyhow::bail!("{}: no such file of weights to start from; --init-from names another", path.display());
-    }
-    let data = config.data.read(run.seed())?;
-    check_n_classes(&config.swda, &data)?;
-    if run.is_root() && !run.is_resuming() && !data.counts.is_empty() {
-        let counts = serde_json::to_vec_pretty(&data.counts)?;
-        sconce_core::files::write_atomic(&run.file(RunFile::Data), &counts)?;
-    }
-    let (device, ranks) = (run.device().clone(), run.communicator().clone());
-    let uses_target = config.swda.target != TargetUse::None;
-    let mut batches = config.data.train_batches(&data, uses_target, (run.seed(), &device), &*ranks)?;
-    let classes = Arc::new(ClassNames::new(data.source.classes().to_vec()));
-    let training = Training {
-        config: &config.swda,
-        trainer: &config.trainer,
-        groups: &config.groups,
-        evaluate_every: config.evaluation.every,
-        state: &[(ClassNames::STATE, classes)],
-    };
-    let channels = config.start.channels();
-    let start = |params: &Params| {
-        initial.as_deref().map_or(Ok(()), |path| weights::load_start(params, path, channels).map(drop))
-    };
-    let mut splits = vec![("test", &data.test)];
-    splits.extend(data.source_test.as_ref().map(|source| ("source", source)));
-    splits.extend(data.validation.as_ref().map(|validation| ("validation", validation)));
-    let pictures = pictures::Early::new(config, &data, run)?;
-    let trained = train(&training, &mut batches, run, start, |model| {
-        let measured = on_root(&*ranks, || -> anyhow::Result<_> {
-            pictures.draw_once(config, model, &device)?;
-            let measure = |&(_, dataset): &(&str, _)| outcome::measure(config, model, dataset, &device);
-            Ok(splits.iter().map(measure).collect::<crate::Result<Vec<_>>>()?)
-        });
-        let measured = measured.map_err(|e| SwdaError::Other(e.into()))?;
-        Ok(splits.iter().map(|(name, _)| *name).zip(measured).collect())
-    })?;
-    if run.is_root() { outcome::report(config, &data, &trained, run) } else { Ok(()) }
-}
-
-/// A detector's file or checkpoint as a model without a gradient.
-fn load(config: &SwdaConfig, weights: &Weights, device: &Device) -> anyhow::Result<Swda> {
-    let params = Params::new(0, DType::F32, device);
-    Swda::new(&params.scope(), config)?;
-    weights::load_detector(&params, &weight_file(weights)?)?;
-    Ok(Swda::new(&params.detached(), config)?)
-}
-
 /// The file that holds the weights.
-fn weight_file(weights: &Weights) -> anyhow::Result<PathBuf> {
+fn weight_file(weights: &Weights) -> anyhow::Result<WeightFile> {
     Ok(match weights {
-        Weights::Checkpoint(path) => Checkpoint::open(path)?.model_file(),
-        Weights::File(path) => path.clone(),
+        Weights::Checkpoint(path) => WeightFile::new(Checkpoint::open(path)?.model_file()),
+        Weights::File(file) => file.clone(),
     })
-}
-
-/// Checks that the detector has as many classes as the data.
-fn check_n_classes(config: &SwdaConfig, data: &Datasets) -> crate::Result<()> {
-    let (found, expected) = (config.detector.roi_heads.n_classes, data.source.classes().len());
-    if found == expected {
-        return Ok(());
-    }
-    let expected = format!("{expected}, the classes of {}", data.source.origin());
-    Err(SwdaError::config("swda.detector.roi_heads.n_classes", found, expected))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use sconce_backbones::ResNetConfig;
 use sconce_data::{
     CityscapesConfig, CityscapesGroups, CityscapesImages, CityscapesSplit, DetectionPipeline, DetectionTransform,
-    FogDensity, HorizontalFlip, Normalize, ResizeSides, VocConfig, WATERCOLOR_CLASSES,
+    FogDensity, HorizontalFlip, Normalize, OnInvalid, ResizeSides, VocConfig, WATERCOLOR_CLASSES,
 };
 use sconce_detection::{BackboneConfig, FasterRcnnConfig};
 use sconce_engine::{
@@ -13,7 +13,7 @@ use sconce_engine::{
 };
 
 use super::{
-    config::{Config, EvaluationConfig, Start, Task},
+    config::{Config, EvaluationConfig, FitConfig, Start, Task},
     study::claim,
 };
 use crate::{
@@ -54,7 +54,7 @@ pub(super) fn presets() -> Vec<Preset<Config>> {
 const YEARS: [(&str, &str); 2] = [("2007", "trainval"), ("2012", "trainval")];
 
 fn layout(root: &str, config: VocConfig) -> Images {
-    Images::Voc { root: Path::new(root).to_owned(), config }
+    Images::Voc { root: Path::new(root).to_owned(), config: Some(config) }
 }
 
 fn voc(config: VocConfig) -> Images {
@@ -93,8 +93,8 @@ impl Config {
         let mut config = Self::paper_clipart();
         // Of VOC, the images that show one of the six classes.
         config.data.source = voc(VocConfig::voc(&YEARS).only(&WATERCOLOR_CLASSES).without_empty_images());
-        config.data.target = layout("datasets/watercolor", VocConfig::watercolor2k("train"));
-        config.data.test = layout("datasets/watercolor", VocConfig::watercolor2k("test"));
+        config.data.target = Some(layout("datasets/watercolor", VocConfig::watercolor2k("train")));
+        config.data.test = Some(layout("datasets/watercolor", VocConfig::watercolor2k("test")));
         config.swda.detector.roi_heads.n_classes = 6;
         config
     }
@@ -130,10 +130,11 @@ impl Config {
             task: Task::Detector,
             data: DataConfig {
                 source,
-                target,
-                test,
+                target: Some(target),
+                test: Some(test),
                 source_test: None,
                 validation: 0.0,
+                on_invalid: OnInvalid::Fail,
                 leak: Leak::None,
                 batch_size: 1,
                 target_batch_size: 1,
@@ -160,6 +161,7 @@ impl Config {
                 },
             },
             evaluation: EvaluationConfig { every: 1, measure: Measure::Voc2007 },
+            fit: FitConfig::default(),
             start: Start::CaffeFile,
             weights: Some("datasets/vgg16_caffe.pth".into()),
         }

@@ -54,8 +54,8 @@ impl Config {
         config.weights = Some("data/hed-vgg16/vgg16.safetensors".into());
         config.groups = GroupsConfig::PLAIN;
         config.data.source = photo_scenes(Split::Train, TRAIN, 5);
-        config.data.target = Images::scenes(Scene::Clear, TRAIN);
-        config.data.test = Images::test_scenes(Scene::Clear, TEST);
+        config.data.target = Some(Images::scenes(Scene::Clear, TRAIN));
+        config.data.test = Some(Images::test_scenes(Scene::Clear, TEST));
         config.data.source_test = Some(photo_scenes(Split::Test, TEST, 4));
         config.data.batches_per_epoch = None;
         // What the weights were trained on.

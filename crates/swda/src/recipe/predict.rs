@@ -2,77 +2,112 @@
 
 use std::{
     collections::BTreeSet,
-    io::Write,
+    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use sconce_core::{Device, Rng, files::write_atomic};
-use sconce_data::{FloatImage, Image};
+use sconce_data::{FloatImage, Image, Orientation, image_files};
 use sconce_detection::Detection;
-use sconce_engine::{Checkpoint, ClassNames, PredictRequest, Weights};
+use sconce_engine::{PredictRequest, Predictions};
 
-use super::{Config, load, pictures};
-use crate::{
-    eval::unscaled,
-    model::{Images, Swda},
+use super::{
+    Config,
+    files::{ResultFiles, ids},
+    model::Model,
+    pictures::{self, SURE},
 };
+use crate::{eval::unscaled, model::Images};
 
-/// Writes a JSON line for each file: the file, its size, and every detection with box, class and score, best first. With an
-/// output folder, also the pictures with the boxes of what is more likely than not.
-pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut dyn Write) -> anyhow::Result<()> {
-    let model = load(&config.swda, &request.weights, &request.device)?;
-    let classes = match &request.weights {
-        Weights::Checkpoint(path) => ClassNames::of(&Checkpoint::open(path)?)?,
-        Weights::File(_) => config.data.test.classes()?,
-    };
+/// Writes a JSON line for each file: the file, its size, and every detection with box, class and score, best first; of `--min-score`
+/// at least, if it is given. With an output folder, also the pictures with the boxes of what is more likely than not, or of that
+/// score, and all detections as evaluations read them.
+pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut Predictions<'_>) -> anyhow::Result<()> {
+    let model = Model::open(config, &request.weights, &request.device)?;
+    let files = files(&request.files, lines);
+    let ids = ids(&files);
+    let mut results = None;
     if let Some(folder) = &request.out {
         // Before the first picture is made.
         let mut paths = BTreeSet::new();
-        for file in &request.files {
-            let path = picture_file(folder, file)?;
+        for id in &ids {
+            let path = picture_file(folder, id);
+            anyhow::ensure!(!path.exists(), "{} exists: predict overwrites nothing", path.display());
             anyhow::ensure!(paths.insert(path.clone()), "{} is the picture of two files", path.display());
         }
+        let mut own = ResultFiles::new(folder, &model.classes, model.category_ids.as_deref())?;
+        let data = &model.config.data;
+        [Some(&data.source), data.target.as_ref(), data.test.as_ref()].into_iter().flatten().for_each(|i| own.know(i));
+        results = Some(own);
     }
-    for file in &request.files {
-        let image = Image::read(file)?.into_channels(3);
-        let found = found(&model, config, &image, &request.device).with_context(|| file.display().to_string())?;
-        anyhow::ensure!(
-            found.iter().all(|d| d.score.is_finite()),
-            "{}: the network's output is not finite; are its weights?",
-            file.display()
-        );
-        writeln!(lines, "{}", line(file, &image, &classes, &found))?;
-        if let Some(folder) = &request.out {
-            let picture = pictures::drawn(image, &found, &classes);
-            write_atomic(&picture_file(folder, file)?, &picture.encode_png()?)?;
+    for ((file, _), id) in files.iter().zip(&ids) {
+        let (image, found) = match found_in(&model, file, &request.device) {
+            Ok(found) => found,
+            Err(error) => {
+                lines.failed(file, format!("{error:#}"));
+                continue;
+            }
+        };
+        let mut line = line(file, &image, &model.classes, &found, request.min_score);
+        if let (Some(folder), Some(results)) = (&request.out, &mut results) {
+            let min_score = request.min_score.unwrap_or(SURE);
+            let path = picture_file(folder, id);
+            line["picture"] = serde_json::json!({ "file": path.display().to_string(), "min_score": min_score });
+            results.add(file, id, &found)?;
+            let picture = pictures::captioned(image, &found, &model.classes, min_score);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+            }
+            write_atomic(&path, &picture.encode_png()?)?;
+        }
+        lines.line(&line)?;
+    }
+    results.map_or(Ok(()), ResultFiles::write)
+}
+
+/// The image files that are named, or lie in folders that are, each with its path below what was named. What is not there is
+/// reported.
+fn files(named: &[PathBuf], lines: &mut Predictions<'_>) -> Vec<(PathBuf, PathBuf)> {
+    let mut files = Vec::new();
+    for path in named {
+        match image_files(&[path]) {
+            Ok(found) => files.extend(found.into_iter().map(|file| {
+                let below = file.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty());
+                let below = below.map_or_else(|| file.file_name().unwrap_or_default().into(), Path::to_owned);
+                (file, below)
+            })),
+            Err(error) => lines.failed(path, error),
         }
     }
-    Ok(())
+    files
 }
 
-/// What is found in an image, best first, in its own pixels.
-fn found(model: &Swda, config: &Config, image: &Image, device: &Device) -> anyhow::Result<Vec<Detection>> {
+/// The image in a file, upright, and what is found on it, best first, in its own pixels.
+fn found_in(model: &Model, file: &Path, device: &Device) -> anyhow::Result<(Image, Vec<Detection>)> {
+    let image = Image::read_as(file, Orientation::Upright)?.into_rgb();
     // Nothing is random in the pipeline of an evaluation that its author did not make so.
-    let input = config.data.eval.apply(image.clone(), &[], &mut Rng::new(0, "prediction"))?;
+    let input = model.config.data.eval.apply(image.clone(), &[], &mut Rng::new(0, "prediction"))?;
     let [_, height, width] = input.image.shape();
     let images = Images { images: FloatImage::stack(&[input.image], device)?, sizes: vec![(height, width)] };
-    let found = model.detect(&images)?.pop().context("an image has a list of detections")?;
-    Ok(unscaled(found, input.scale))
+    let found = model.swda.detect(&images)?.pop().context("an image has a list of detections")?;
+    anyhow::ensure!(found.iter().all(|d| d.score.is_finite()), "the network's output is not finite; are its weights?");
+    Ok((image, unscaled(found, input.scale)))
 }
 
-/// Where the picture of a file goes; what is there already is not overwritten.
-fn picture_file(folder: &Path, file: &Path) -> anyhow::Result<PathBuf> {
-    let name = file.file_stem().with_context(|| format!("{} has no name", file.display()))?;
-    // Not `with_extension`: the rest of a name may have dots, as `…_beta_0.02`.
-    let mut name = name.to_owned();
-    name.push(".png");
-    let path = folder.join(name);
-    anyhow::ensure!(!path.exists(), "{} exists: predict overwrites nothing", path.display());
-    Ok(path)
+/// Where the picture of what evaluations call `id` goes.
+fn picture_file(folder: &Path, id: &str) -> PathBuf {
+    // Not `with_extension`: a name may have dots, as `…_beta_0.02`.
+    folder.join(format!("{id}.png"))
 }
 
-fn line(file: &Path, image: &Image, classes: &[String], found: &[Detection]) -> serde_json::Value {
+fn line(
+    file: &Path,
+    image: &Image,
+    classes: &[String],
+    found: &[Detection],
+    min_score: Option<f64>,
+) -> serde_json::Value {
     let detection = |d: &Detection| {
         serde_json::json!({
             "class": classes.get(d.label as usize),
@@ -81,10 +116,15 @@ fn line(file: &Path, image: &Image, classes: &[String], found: &[Detection]) -> 
             "box": d.bbox.xyxy(),
         })
     };
-    serde_json::json!({
+    let shown = found.iter().filter(|d| min_score.is_none_or(|min_score| d.score >= min_score));
+    let mut line = serde_json::json!({
         "file": file.display().to_string(),
         "width": image.width(),
         "height": image.height(),
-        "detections": found.iter().map(detection).collect::<Vec<_>>(),
-    })
+        "detections": shown.map(detection).collect::<Vec<_>>(),
+    });
+    if let Some(min_score) = min_score {
+        line["min_score"] = min_score.into();
+    }
+    line
 }

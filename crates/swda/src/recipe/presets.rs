@@ -1,12 +1,12 @@
 //! The named configurations.
 
-use sconce_data::{DetectionPipeline, DetectionTransform, HorizontalFlip, Normalize};
+use sconce_data::{DetectionPipeline, DetectionTransform, HorizontalFlip, Normalize, OnInvalid};
 use sconce_detection::FasterRcnnConfig;
 use sconce_engine::{OptimizerConfig, Preset, ScheduleConfig, TrainerConfig, Unit, Warmup};
 
 use super::{
     ablations,
-    config::{Config, EvaluationConfig, Start, Task},
+    config::{Config, EvaluationConfig, FitConfig, Start, Task},
 };
 use crate::{
     config::{Modulation, SwdaConfig, TargetUse},
@@ -67,10 +67,11 @@ impl Config {
             task: Task::Detector,
             data: DataConfig {
                 source: Images::scenes(Scene::Clear, TRAIN),
-                target: Images::scenes(Scene::Fog, TRAIN),
-                test: Images::test_scenes(Scene::Fog, TEST),
+                target: Some(Images::scenes(Scene::Fog, TRAIN)),
+                test: Some(Images::test_scenes(Scene::Fog, TEST)),
                 source_test: Some(Images::test_scenes(Scene::Clear, TEST)),
                 validation: 0.1,
+                on_invalid: OnInvalid::Fail,
                 leak: Leak::None,
                 batch_size: 4,
                 target_batch_size: 4,
@@ -96,6 +97,7 @@ impl Config {
                 },
             },
             evaluation: EvaluationConfig { every: 2, measure: Measure::Coco },
+            fit: FitConfig::default(),
             start: Start::File,
             weights: None,
         }
@@ -103,7 +105,7 @@ impl Config {
 
     /// The same without a start, for whoever trains by hand.
     #[must_use]
-    fn started(self) -> Self {
+    pub(super) fn started(self) -> Self {
         Self { start: Start::Random, ..self }
     }
 
@@ -123,8 +125,8 @@ impl Config {
     pub fn emoji_to_clipart() -> Self {
         let mut config = Self::small().started();
         config.data.source = Images::scenes(Scene::Emoji, TRAIN);
-        config.data.target = Images::scenes(Scene::Clear, TRAIN);
-        config.data.test = Images::test_scenes(Scene::Clear, TEST);
+        config.data.target = Some(Images::scenes(Scene::Clear, TRAIN));
+        config.data.test = Some(Images::test_scenes(Scene::Clear, TEST));
         config.data.source_test = Some(Images::test_scenes(Scene::Emoji, TEST));
         config
     }
@@ -133,8 +135,8 @@ impl Config {
     pub fn smoke() -> Self {
         let mut config = Self::small();
         config.data.source = Images::scenes(Scene::Clear, 48);
-        config.data.target = Images::scenes(Scene::Fog, 48);
-        config.data.test = Images::test_scenes(Scene::Fog, 24);
+        config.data.target = Some(Images::scenes(Scene::Fog, 48));
+        config.data.test = Some(Images::test_scenes(Scene::Fog, 24));
         config.data.source_test = Some(Images::test_scenes(Scene::Clear, 24));
         config.trainer.epochs = 2;
         config.trainer.log_every = 5;
@@ -146,5 +148,45 @@ impl Config {
     #[must_use]
     pub fn source_only(self) -> Self {
         Self { swda: SwdaConfig::source_only(self.swda.detector), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sconce_data::Split;
+
+    use super::{super::photos, *};
+
+    /// Split and seed of composed images.
+    fn drawn(images: &Images) -> Option<(Split, u64)> {
+        match images {
+            Images::Scenes { split, seed, .. } | Images::PhotoScenes { split, seed, .. } => Some((*split, *seed)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn nobody_is_measured_on_what_is_trained_on_and_no_scene_is_in_both_domains() {
+        let presets = [presets(), photos::presets()].concat();
+        let configs = presets.iter().map(|preset| (preset.name.clone(), &preset.config));
+        let study = ablations::study();
+        let arms = study.arms.iter().map(|arm| (arm.id.clone(), &arm.config));
+        for (name, config) in configs.chain(arms) {
+            let data = &config.data;
+            let trained = [Some(&data.source), data.target.as_ref()].map(|images| images.and_then(drawn));
+            let [Some(source), Some(target)] = trained else { panic!("{name}") };
+            assert_eq!((source.0, target.0), (Split::Train, Split::Train), "{name}");
+            // An oracle is trained on the target.
+            let is_oracle = Some(&data.source) == data.target.as_ref();
+            assert_eq!(source.1 == target.1, is_oracle, "{name}: the same scenes in both domains");
+            assert_eq!(is_oracle, name.contains("oracle"), "{name}");
+            for measured in [&data.test, &data.source_test].into_iter().flatten().filter_map(drawn) {
+                assert_eq!(measured.0, Split::Test, "{name}: of cut-outs that are trained on");
+                assert!(![source.1, target.1].contains(&measured.1), "{name}: drawn as what is trained on");
+            }
+        }
+        // Each domain to train on has a seed of its own.
+        let seeds = [Scene::Clear, Scene::Fog, Scene::Emoji].map(|scene| drawn(&Images::scenes(scene, 1)).unwrap().1);
+        assert!(seeds[0] != seeds[1] && seeds[0] != seeds[2] && seeds[1] != seeds[2]);
     }
 }

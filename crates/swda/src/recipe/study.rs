@@ -103,9 +103,7 @@ fn headline(full: Config, classifier: &Config, seeds: usize) -> Study<Config> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use sconce_engine::{InitialWeights, Recipe as _};
+    use sconce_engine::{InitialWeights, Recipe as _, WeightFile};
 
     use super::{super::Recipe, *};
 
@@ -115,8 +113,9 @@ mod tests {
             let study = study(profile);
             study.validate().unwrap();
             for arm in &study.arms {
-                let start = Path::new("a finished arm");
-                let initial = arm.starts_from.as_ref().map_or(InitialWeights::Unsaid, |_| InitialWeights::File(start));
+                let start = WeightFile::new("a finished arm");
+                let initial =
+                    arm.starts_from.as_ref().map_or(InitialWeights::Unspecified, |_| InitialWeights::File(&start));
                 Recipe::validate(&arm.config, initial).unwrap_or_else(|e| panic!("{}: {e}", arm.id));
             }
         }

@@ -1,6 +1,7 @@
 //! The binary `swda`, as its users run it.
 
 mod failures;
+mod own;
 mod papers;
 mod predictions;
 mod resume;
@@ -21,6 +22,12 @@ fn train(out: &Path, more: &[&str]) -> Command {
     let mut command = swda(&["train", "--preset", "smoke", "--set", "trainer.log_every=3"]);
     command.args(["--set", "trainer.checkpoint_every=4", "--out"]).arg(out).args(more);
     command
+}
+
+/// The lines of an output.
+fn json_lines(output: &[u8]) -> Vec<serde_json::Value> {
+    let lines = output.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
 
 /// A scene as a file.

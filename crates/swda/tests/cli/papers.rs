@@ -69,7 +69,7 @@ fn two_steps(folder: &Path, preset: &str, settings: &[&str]) -> serde_json::Valu
 
 /// What the readers kept and left out in the run of `preset`.
 fn counts(folder: &Path, preset: &str) -> serde_json::Value {
-    read(&folder.join(preset).join("data.json"))
+    read(&folder.join(preset).join("data.json"))["details"].clone()
 }
 
 fn read(path: &Path) -> serde_json::Value {

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use sconce_data::Image;
 
-use crate::{fails_with, scene, succeeds, swda, train};
+use crate::{fails_with, json_lines, scene, succeeds, swda, train};
 
 fn json(bytes: &[u8]) -> serde_json::Value {
     serde_json::from_slice(bytes).unwrap()
@@ -46,8 +46,7 @@ fn predictions_name_boxes_and_draw_them() {
         command
     };
     let output = succeeds(predict().arg("--out").arg(&drawn));
-    let lines: Vec<serde_json::Value> =
-        output.stdout.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(json).collect();
+    let lines = json_lines(&output.stdout);
     assert_eq!(lines.len(), 2);
     for (line, file) in lines.iter().zip(&files) {
         assert_eq!((line["file"].as_str().unwrap(), &line["width"]), (file.to_str().unwrap(), &128.into()));
@@ -67,15 +66,20 @@ fn predictions_name_boxes_and_draw_them() {
     let grey = folder.path().join("a_beta_0.02.png");
     let picture = Image::new(40, 30, 1, vec![90; 1200]).unwrap();
     fs::write(&grey, picture.encode_png().unwrap()).unwrap();
-    let output_of_grey = succeeds(swda(&["predict", "--checkpoint"]).arg(&out).arg(&grey).arg("--out").arg(&drawn));
+    let of_grey = folder.path().join("grey");
+    let output_of_grey = succeeds(swda(&["predict", "--checkpoint"]).arg(&out).arg(&grey).arg("--out").arg(&of_grey));
     assert_eq!(json(&output_of_grey.stdout)["width"], 40);
-    assert_eq!(Image::read(&drawn.join("a_beta_0.02.png")).unwrap().width(), 40);
+    assert_eq!(Image::read(&of_grey.join("a_beta_0.02.png")).unwrap().width(), 40);
     // One that ends before the trunk does.
     let tiny = folder.path().join("tiny.png");
     fs::write(&tiny, Image::new(1, 1, 3, vec![0; 3]).unwrap().encode_png().unwrap()).unwrap();
     fails_with(swda(&["predict", "--checkpoint"]).arg(&out).arg(&tiny), &["tiny.png"]);
     // The same lines without pictures, and nothing is overwritten.
-    assert_eq!(succeeds(&mut predict()).stdout, output.stdout);
+    let plain = json_lines(&succeeds(&mut predict()).stdout);
+    for (plain, mut line) in plain.into_iter().zip(lines) {
+        let picture = line.as_object_mut().unwrap().remove("picture").unwrap();
+        assert!(plain == line && picture["min_score"] == 0.5 && picture["file"].as_str().unwrap().ends_with(".png"));
+    }
     fails_with(predict().arg("--out").arg(&drawn), &["a.png", "overwrites nothing"]);
     fails_with(swda(&["predict", "--checkpoint"]).arg(&out).arg(folder.path().join("none.png")), &["none.png"]);
 }
@@ -103,4 +107,39 @@ fn a_detector_starts_from_a_classifier_and_from_another_detector() {
     // One that has seen the source alone goes on with an alignment, whose predictors are as wide without context vectors.
     let plain = ["--set", "swda.global.context=false", "--set", "swda.local.context=false"];
     succeeds(&mut with(&path("adapted"), &source, &plain));
+}
+
+#[test]
+fn folders_are_predicted_and_what_is_broken_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    succeeds(&mut train(&out, &["--max-steps", "4"]));
+    let photos = folder.path().join("photos");
+    fs::create_dir_all(photos.join("more")).unwrap();
+    (0..9).for_each(|i| scene(&photos.join(format!("{i}.png")), i));
+    scene(&photos.join("more/0.png"), 9);
+    let whole = fs::read(photos.join("4.png")).unwrap();
+    fs::write(photos.join("4.png"), &whole[..whole.len() / 2]).unwrap();
+    let drawn = folder.path().join("drawn");
+    let mut command = swda(&["predict", "--min-score", "0.3", "--checkpoint"]);
+    let output =
+        command.arg(&out).arg(&photos).arg(folder.path().join("gone")).arg("--out").arg(&drawn).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("4.png") && errors.contains("gone") && errors.contains("2 of 11"), "{errors}");
+    let lines = json_lines(&output.stdout);
+    assert_eq!(lines.len(), 9);
+    for line in &lines {
+        assert_eq!((&line["min_score"], &line["picture"]["min_score"]), (&0.3.into(), &0.3.into()));
+        assert!(line["detections"].as_array().unwrap().iter().all(|d| d["score"].as_f64() >= Some(0.3)));
+        assert!(Image::read(Path::new(line["picture"]["file"].as_str().unwrap())).is_ok());
+    }
+    // All that was found is there for evaluations, by names that differ.
+    let coco = json(&fs::read(drawn.join("coco.json")).unwrap());
+    let ids: std::collections::BTreeSet<String> =
+        coco.as_array().unwrap().iter().map(|d| d["image_id"].to_string()).collect();
+    assert!(ids.contains("8") && ids.contains("\"more/0\"") && !ids.contains("4"), "{ids:?}");
+    for class in ["bird", "insect", "mammal", "fruit", "flower"] {
+        assert!(drawn.join(format!("voc/comp4_det_test_{class}.txt")).is_file());
+    }
 }

@@ -1,6 +1,7 @@
 //! Alignment of domains, seen from outside.
 
 mod baselines;
+mod choice;
 mod losses;
 mod training;
 mod weights;

@@ -316,3 +316,28 @@ fn a_classifier_of_images_that_ends_at_one_position_of_one_image_is_refused_by_i
         assert_eq!(features(n, side, mode).unwrap().dims(), [n, 8]);
     }
 }
+
+#[test]
+fn the_detector_learns_from_the_source_alone() {
+    use sconce_core::nn::Mode;
+    use sconce_detection::Targets;
+
+    let config = SwdaConfig { target: TargetUse::Joint, ..swda().without_context() };
+    let (_, model) = build(&config);
+    let (source, target) = (images(1, 2), images(2, 2));
+    let losses = step(&model, 0.0);
+    // Both share the statistics of the trunk's normalisations, and the source's part of the map alone is looked at.
+    let detector = model.detector();
+    let both = Tensor::cat(&[&source.images, &target.images], 0).unwrap();
+    let lower = detector.backbone.lower(&both, Mode::Train).unwrap();
+    let upper = detector.backbone.upper(&lower, Mode::Train).unwrap();
+    let expected = |first: usize| {
+        let targets = Targets { sizes: &source.sizes, objects: &objects(2) };
+        let (upper, rng) = (upper.narrow(0, first, 2).unwrap(), &mut Rng::new(0, "sampling"));
+        let pass = detector.train_on(&upper, (64, 96), &targets, None, rng).unwrap();
+        value(&pass.losses.total().unwrap())
+    };
+    let found = value(&losses.detection.total().unwrap());
+    assert!((found - expected(0)).abs() < 1e-5, "{found} {}", expected(0));
+    assert!((found - expected(2)).abs() > 1e-4);
+}

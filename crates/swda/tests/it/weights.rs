@@ -1,16 +1,25 @@
 //! Files of the official code, and backbones.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use sconce_backbones::{ResNetConfig, VggConfig, VggHeadConfig, weights::ColourOrder};
 use sconce_core::{DType, Device, Params, Tensor, write_tensors};
 use sconce_detection::{BackboneConfig, FasterRcnnConfig, VggRegionHead};
 use sconce_swda::{
     Swda, SwdaConfig, SwdaError,
-    weights::{Trunk, convert, load_detector, load_start, official_key_map},
+    sconce_engine::WeightFile,
+    weights::{Predictors, Started, Trunk, convert, load_detector, load_start as load_start_from, official_key_map},
 };
 
 use crate::flat;
+
+fn file(path: &Path) -> WeightFile {
+    WeightFile::new(path)
+}
+
+fn load_start(params: &Params, path: &Path, channels: ColourOrder) -> sconce_swda::Result<Started> {
+    load_start_from(params, &file(path), channels, Predictors::WhereTheyFit)
+}
 
 /// A narrow VGG-16 or ResNet with the official heads.
 fn config(trunk: Trunk) -> SwdaConfig {
@@ -100,7 +109,7 @@ fn official_detectors_load_name_by_name() {
         assert!(official.contains_key("RCNN_cls_score.weight") && official.contains_key("netD_pixel.conv3.weight"));
         let path = dir.path().join(format!("{trunk:?}.safetensors"));
         write_tensors(&path, &official).unwrap();
-        load_detector(&params, &path).unwrap();
+        load_detector(&params, &file(&path)).unwrap();
         for (name, t) in trained.tensors() {
             // Theirs is blue first.
             let is_first = t.rank() == 4 && t.dims()[1] == 3;
@@ -108,13 +117,13 @@ fn official_detectors_load_name_by_name() {
             assert_eq!(flat(&params.tensors()[&name]), expected, "{name}");
         }
         let converted = dir.path().join(format!("{trunk:?}-ours.safetensors"));
-        convert(&path, &converted).unwrap();
-        load_detector(&build(&config(trunk), 3), &converted).unwrap();
+        convert(&file(&path), &converted).unwrap();
+        load_detector(&build(&config(trunk), 3), &file(&converted)).unwrap();
         // A missing tensor is named, and nothing is changed.
         let mut short = official.clone();
         short.remove("RCNN_rpn.RPN_bbox_pred.bias");
         write_tensors(&path, &short).unwrap();
-        assert!(load_detector(&params, &path).unwrap_err().to_string().contains("rpn.head.bbox_pred.bias"));
+        assert!(load_detector(&params, &file(&path)).unwrap_err().to_string().contains("rpn.head.bbox_pred.bias"));
     }
 }
 
@@ -179,6 +188,43 @@ fn other_files_are_named_by_what_is_in_them() {
     let path = dir.path().join("other.safetensors");
     let tensors = BTreeMap::from([("encoder.weight".to_owned(), Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap())]);
     write_tensors(&path, &tensors).unwrap();
-    let error = load_detector(&build(&config(Trunk::Vgg16), 0), &path).unwrap_err();
+    let error = load_detector(&build(&config(Trunk::Vgg16), 0), &file(&path)).unwrap_err();
     assert!(matches!(error, SwdaError::NoNetwork { .. }) && error.to_string().contains("encoder.weight"), "{error}");
+}
+
+#[test]
+fn a_detector_of_other_classes_or_without_context_vectors_starts_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("others.safetensors");
+    let before = config(Trunk::Vgg16);
+    let trained = build(&before, 1);
+    trained.save(&path).unwrap();
+    let heads = ["roi_heads.box_predictor.cls_score.weight", "roi_heads.box_predictor.bbox_pred.bias"];
+    let of = |params: &Params, name: &str| flat(&params.tensors()[name]);
+
+    let mut more = before.clone();
+    more.detector.roi_heads.n_classes = 5;
+    let mut narrow = before.clone().without_context();
+    narrow.local = None;
+    narrow.global.as_mut().unwrap().channels = [8, 8, 4];
+    for (name, config) in [("more", &more), ("narrow", &narrow)] {
+        let (params, fresh) = (build(config, 2), build(config, 2));
+        let started = load_start(&params, &path, ColourOrder::Rgb).unwrap();
+        for part in ["backbone.features.0.weight", "rpn.head.conv.0.0.weight", "rpn.head.cls_logits.weight"] {
+            assert_eq!(of(&params, part), of(&trained, part), "{name}: {part}");
+        }
+        for head in heads {
+            assert_eq!(of(&params, head), of(&fresh, head), "{name}: {head}");
+        }
+        assert!(started.to_string().contains("roi_heads.box_predictor begins anew"), "{started}");
+    }
+    let started = load_start(&build(&narrow, 2), &path, ColourOrder::Rgb).unwrap();
+    assert_eq!((started.anew.len(), started.anew[0].0, &started.unused[..]), (1, "netD.", &["netD_pixel."][..]));
+
+    // As many classes, but others.
+    let params = build(&before, 3);
+    let started = load_start_from(&params, &file(&path), ColourOrder::Rgb, Predictors::Anew).unwrap();
+    assert!(started.to_string().contains("classes are others"), "{started}");
+    assert_ne!(of(&params, heads[0]), of(&trained, heads[0]));
+    assert_eq!(of(&params, "netD.conv1.weight"), of(&trained, "netD.conv1.weight"));
 }

@@ -3,6 +3,7 @@
 mod adapted;
 mod archives;
 mod beside;
+mod dtypes;
 mod files;
 mod fuzzed;
 mod handmade;
@@ -10,7 +11,6 @@ mod kinds;
 mod loaded;
 mod prefixes;
 mod refused;
-mod types;
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -8,6 +8,7 @@ pub const CITYSCAPES_CLASSES: [&str; 8] = ["bus", "bicycle", "car", "motorcycle"
 /// How dense the fog of Foggy Cityscapes (Sakaridis et al., 2018) is: the attenuation coefficient β per metre. Results are
 /// published for the densest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum FogDensity {
     /// β = 0.005: one sees 600 m far.
     #[serde(rename = "0.005")]
@@ -66,6 +67,7 @@ pub(super) fn has_instances(name: &str) -> bool {
 
 /// A part of Cityscapes with annotations: those of the test images are not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CityscapesSplit {
     /// 2,975 images of 18 cities.
@@ -86,6 +88,7 @@ impl CityscapesSplit {
 
 /// In which weather.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CityscapesImages {
     /// As photographed.

@@ -28,6 +28,7 @@ use crate::{
 
 /// Which images of Cityscapes are read, and how: see [`read_cityscapes`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CityscapesConfig {
     /// Which part.
@@ -50,6 +51,7 @@ pub struct CityscapesConfig {
 
 /// What becomes of the pixels of a class whose instances are not told apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum CityscapesGroups {
     /// They are left out and counted.

@@ -26,6 +26,7 @@ use crate::{
 
 /// Which images of a dataset in COCO's format are read, and how: see [`read_coco`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CocoConfig {
     /// The file of the instances below the root.

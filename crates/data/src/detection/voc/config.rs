@@ -39,6 +39,7 @@ pub const WATERCOLOR_CLASSES: [&str; 6] = ["bicycle", "bird", "car", "cat", "dog
 ///
 /// The functions give the datasets that papers use; a field can be changed in what they give.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VocConfig {
     /// The lists, one after the other: several for a union, as of VOC2007 and VOC2012.
@@ -80,6 +81,7 @@ pub struct VocConfig {
 
 /// A list of images in a dataset of VOC's layout.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VocPart {
     /// The folder of `Annotations`, `ImageSets` and `JPEGImages` below the root, as `VOC2007`; empty where they lie in the root.
@@ -94,6 +96,7 @@ pub struct VocPart {
 
 /// What the numbers of a box mean. Both ends are in the box.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum VocCoordinates {
     /// Columns and rows count from 1, as Pascal VOC's do.
@@ -105,6 +108,7 @@ pub enum VocCoordinates {
 
 /// Whether the sizes that annotations note are compared with the images'.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum VocSizes {
     /// Of every image the head is read; one of another size than annotated is invalid.

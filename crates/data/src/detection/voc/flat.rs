@@ -25,6 +25,7 @@ use crate::{
 
 /// Which images of a folder without lists are read, and how: see [`read_voc_flat`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct VocFlatConfig {
     /// The folder of the images below the root; empty for the root itself. Those in folders below it count too.
@@ -55,6 +56,7 @@ pub struct VocFlatConfig {
 
 /// What becomes of images without an annotation file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Unannotated {
     /// They are left out and counted: nobody has looked at them yet.

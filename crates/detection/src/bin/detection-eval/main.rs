@@ -10,12 +10,14 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use sconce_detection::evaluation::coco::Skipped;
+use sconce_engine::cli::{VERSION, print_completions, print_manual};
 
 /// How good detections are.
 #[derive(Parser)]
-#[command(name = "detection-eval", version)]
+#[command(name = "detection-eval", version = VERSION)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -27,14 +29,24 @@ enum Command {
     Coco(coco::Arguments),
     /// Pascal VOC's average precision of every class, and their mean.
     Voc(voc::Arguments),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    Man,
 }
 
 fn main() -> ExitCode {
+    let print = |text: String| Ok(io::stdout().write_all(text.as_bytes())?);
     let done = match Arguments::parse().command {
-        Command::Coco(arguments) => coco::run(&arguments),
-        Command::Voc(arguments) => voc::run(&arguments),
+        Command::Coco(arguments) => coco::run(&arguments).and_then(print),
+        Command::Voc(arguments) => voc::run(&arguments).and_then(print),
+        Command::Completions { shell } => print_completions(Arguments::command(), shell).map_err(Into::into),
+        Command::Man => print_manual(Arguments::command()).map_err(Into::into),
     };
-    match done.and_then(|text| Ok(io::stdout().write_all(text.as_bytes())?)) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
 use sconce_core::geometry::Object;
-use sconce_data::{VOC_CLASSES, VocConfig, VocCoordinates, VocPart, read_voc};
+use sconce_data::{DetectionCounts, OnInvalid, VOC_CLASSES, VocConfig, VocCoordinates, VocPart, VocSizes, read_voc};
 use sconce_detection::{
     Detection,
     evaluation::{
@@ -28,6 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", required_unless_present = "root", conflicts_with = "root")]
     gt: Option<PathBuf>,
     /// The ground truth in VOC's layout: the folder of `Annotations`, `ImageSets` and `JPEGImages`, as `VOCdevkit/VOC2007`.
+    /// Images need not be there where annotations have sizes.
     #[arg(long, value_name = "FOLDER", requires = "split")]
     root: Option<PathBuf>,
     /// Which list of `ImageSets/Main` below the root counts, as `test`.
@@ -39,6 +40,9 @@ pub(crate) struct Arguments {
     /// Boxes below the root count columns and rows from 0, not from 1.
     #[arg(long, requires = "root")]
     zero_based: bool,
+    /// What becomes of boxes below the root that reach out of their image. By a pixel at most they are always clipped.
+    #[arg(long, value_enum, default_value_t = Outside::Clip, requires = "root")]
+    outside: Outside,
     /// The detections: a folder with a file `comp4_det_test_CLASS.txt` for every class, which calls images by the names of
     /// their files; with --gt also a file in COCO's format.
     #[arg(long, value_name = "FILE|FOLDER")]
@@ -77,6 +81,20 @@ enum Absent {
     /// Their average precision is 0.
     Zero,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Outside {
+    /// They are clipped, and counted. The devkit takes them as they are.
+    Clip,
+    /// They are left out, and counted.
+    Skip,
+    /// They are an error.
+    Refuse,
+}
+
+/// By how many pixels a box may reach out of its image to be clipped: further than any does, and not at all but for what comes of
+/// counting from 0.
+const OVERHANGS: [u32; 2] = [1_000_000, 1];
 
 /// The names of the classes, and what is on each image and was found there.
 struct Case {
@@ -122,13 +140,47 @@ fn in_voc_layout(root: &Path, split: &str, arguments: &Arguments) -> Result<Case
         VocConfig::new(parts, &[]).only(&arguments.classes.iter().map(String::as_str).collect::<Vec<_>>())
     };
     let coordinates = if arguments.zero_based { VocCoordinates::ZeroBased } else { VocCoordinates::OneBased };
-    let (dataset, _) = read_voc(root, &VocConfig { coordinates, ..config })?;
+    let [far, near] = OVERHANGS;
+    let (max_overhang, on_invalid) = match arguments.outside {
+        Outside::Clip => (far, OnInvalid::Fail),
+        Outside::Skip => (near, OnInvalid::Skip),
+        Outside::Refuse => (near, OnInvalid::Fail),
+    };
+    let config = VocConfig { coordinates, sizes: VocSizes::Annotated, max_overhang, on_invalid, ..config };
+    let (dataset, counts) = read_voc(root, &config)?;
+    let unknown: Vec<&str> = counts.objects.other_classes.keys().map(String::as_str).collect();
+    ensure!(
+        !arguments.classes.is_empty() || unknown.is_empty(),
+        "{}: classes {}, expected those of Pascal VOC; --classes names those that count",
+        root.display(),
+        unknown.join(", ")
+    );
+    note_boxes(root, &counts)?;
     let names = dataset.samples().iter().map(|sample| id(sample.name.trim_start_matches("JPEGImages/")));
     let names: Vec<String> = names.collect();
     let classes = dataset.classes().to_vec();
     let detections = read_results(dt, &names, &classes)?;
     let objects = dataset.samples().iter().map(|sample| sample.objects.clone()).collect();
     Ok(Case { classes, images: pairs(objects, detections) })
+}
+
+/// Says which boxes were clipped or left out. An image that is wrong is an error whatever becomes of boxes.
+fn note_boxes(root: &Path, counts: &DetectionCounts) -> Result<()> {
+    if let Some(wrong) = counts.images.skipped.first() {
+        anyhow::bail!("{}", wrong.error);
+    }
+    let objects = &counts.objects;
+    for (n, what) in [
+        (objects.clamped, "reach out of their image and are clipped"),
+        (objects.outside, "reach out of their image and are left out"),
+        (objects.without_extent, "have no extent and are left out"),
+        (objects.broken, "cannot be read and are left out"),
+    ] {
+        if n > 0 {
+            eprintln!("note: {}: {n} boxes {what}", root.display());
+        }
+    }
+    Ok(())
 }
 
 fn pairs(objects: Vec<Vec<Object>>, detections: Vec<Vec<Detection>>) -> Vec<ImageResult> {
