@@ -164,7 +164,7 @@ pub enum DataError {
     Sample {
         /// Its index in the source.
         index: usize,
-        /// Its file, or what it is called, if the source says it.
+        /// Its file, or what it is called, if the source says it and the cause does not.
         name: Option<String>,
         /// The key of the configuration under which the source stands, as `data.train`, if it says it.
         key: Option<String>,

@@ -44,8 +44,10 @@ pub trait Source: Send + Sync + 'static {
 
     /// `error` of the sample at `index`, with what it is called and the key to change.
     fn error(&self, index: usize, error: DataError) -> DataError {
-        let (name, key) = (self.name(index), self.key().map(str::to_owned));
-        DataError::Sample { index, name, key, source: Box::new(error.under(self.key())) }
+        let (error, key) = (error.under(self.key()), self.key().map(str::to_owned));
+        // A reader names its file itself.
+        let name = self.name(index).filter(|name| !error.to_string().contains(name.as_str()));
+        DataError::Sample { index, name, key, source: Box::new(error) }
     }
 
     /// The same samples in batches that `f` makes of this source's: what a method trains on, on its device.

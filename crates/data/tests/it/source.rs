@@ -59,8 +59,10 @@ fn a_truncated_image_fails_its_batch_and_is_named() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 5]).unwrap();
     let error = loader(root.path(), vec![resize()]).next_batch().unwrap_err();
-    assert_eq!(error.to_string(), format!("sample 4 ({})", path.display()));
+    // The cause names the file, once.
+    assert_eq!(error.to_string(), "sample 4");
     let cause = error.source().unwrap().to_string();
+    assert!(cause.contains(&path.display().to_string()));
     assert!(cause.contains("dog/1.png: cannot decode the image: the file is cut off after "), "{cause}");
     assert!(cause.ends_with(" bytes; on_invalid = \"skip\" leaves such files out"), "{cause}");
 }
