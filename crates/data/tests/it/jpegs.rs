@@ -84,6 +84,10 @@ fn heads_say_the_size_of_what_is_decoded() {
 fn changed(mut bytes: Vec<u8>, changes: &[(Index, u8, u8)]) -> Vec<u8> {
     let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap_or(bytes.len());
     for (place, kind, value) in changes {
+        // Nothing may be left of it.
+        if bytes.is_empty() {
+            break;
+        }
         let at = place.index(scan.min(bytes.len()));
         match kind {
             0 => bytes[at] = *value,
