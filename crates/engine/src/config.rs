@@ -105,7 +105,12 @@ pub fn to_toml<T: Serialize>(config: &T) -> Result<String> {
 
 /// SHA-256 of `text` in hexadecimal.
 pub fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text))
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The values of a configuration in TOML by their path, in alphabetical order; none of a text that is no TOML.

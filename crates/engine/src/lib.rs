@@ -8,7 +8,7 @@
 //! # use sconce_core::{Batches, Position};
 //! use sconce_core::{DType, Device, Init, Params, Tensor};
 //! use sconce_engine::{
-//!     Loss, Metrics, OptimizerConfig, Run, RunOptions, ScheduleConfig, Start, Trainer, TrainerConfig, dist,
+//!     Loss, Metrics, OptimizerConfig, Run, RunOptions, ScheduleConfig, Trainer, TrainerConfig,
 //! };
 //! # /// The same point for ever.
 //! # struct Points;
@@ -23,19 +23,7 @@
 //! # }
 //! # let (dir, mut batches) = (tempfile::tempdir()?, Points);
 //!
-//! let mut run = Run::open(RunOptions {
-//!     dir: dir.path().into(),
-//!     start: Start::Fresh,
-//!     method: "mean".into(),
-//!     config_toml: "epochs = 3\n".into(),
-//!     seed: Some(0),
-//!     max_steps: None,
-//!     device: Device::Cpu,
-//!     init_from: None,
-//!     may_change: Vec::new(),
-//!     progress: false,
-//!     communicator: dist::alone(),
-//! })?;
+//! let mut run = Run::open(RunOptions::new(dir.path(), "mean", "epochs = 3\n"))?;
 //! let config = TrainerConfig {
 //!     lr: 0.5,
 //!     epochs: 3,
@@ -79,6 +67,7 @@ pub mod dist;
 mod ema;
 mod error;
 mod finite;
+mod json;
 mod log;
 mod loss;
 pub mod metrics;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     EngineError, Result,
+    json::write_json,
     log::{Metrics, null_for_nan},
 };
 
@@ -71,10 +72,7 @@ impl Summary {
     }
 
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
-        let path = dir.join(Self::FILE);
-        let mut text = serde_json::to_string_pretty(self).map_err(|e| EngineError::format(&path, e))?;
-        text.push('\n');
-        Ok(sconce_core::files::write_atomic(&path, text.as_bytes())?)
+        write_json(&dir.join(Self::FILE), self)
     }
 }
 

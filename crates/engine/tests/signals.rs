@@ -10,8 +10,7 @@ use std::{
 
 use sconce_core::{Batches, DType, Device, Init, Params, Position};
 use sconce_engine::{
-    Checkpoint, EngineError, Loss, OptimizerConfig, Run, RunOptions, ScheduleConfig, Start, Trainer, TrainerConfig,
-    signals,
+    Checkpoint, EngineError, Loss, OptimizerConfig, Run, RunOptions, ScheduleConfig, Trainer, TrainerConfig, signals,
 };
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
@@ -42,20 +41,7 @@ fn a_signal_writes_a_checkpoint_and_stops_the_run() {
     signals::install().unwrap();
     signals::install().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let mut run = Run::open(RunOptions {
-        dir: dir.path().to_owned(),
-        start: Start::Fresh,
-        method: "test".to_owned(),
-        config_toml: String::new(),
-        seed: Some(0),
-        max_steps: None,
-        device: Device::Cpu,
-        init_from: None,
-        may_change: Vec::new(),
-        progress: false,
-        communicator: sconce_engine::dist::alone(),
-    })
-    .unwrap();
+    let mut run = Run::open(RunOptions::new(dir.path(), "test", "")).unwrap();
     let config = TrainerConfig {
         lr: 0.1,
         epochs: 1,

@@ -103,7 +103,7 @@ pub fn train<B: Batches<Batch = Batch>>(
     let twin = Encoder::new(&params.detached().pp(QUERY), &config.encoder, BatchNormKind::Learning)?;
     if let Some(file) = training.initial_weights {
         let start = query_encoder(&params, &config.encoder)?;
-        weights::load_encoder_or_backbone(&start, &file.path, &file.prefix.clone().into())?;
+        weights::load_encoder_or_backbone(&start, file)?;
         moco.start_from(&params, &start)?;
     }
 

@@ -12,6 +12,7 @@ use std::{fmt, path::Path};
 
 use sconce_backbones::weights::{self, ConvertReport, Prefix, StateDict, wanted_names};
 use sconce_core::{LoadReport, Params};
+use sconce_engine::WeightFile;
 
 use crate::{
     error::{MocoError, Result},
@@ -50,16 +51,8 @@ pub struct Converted {
 /// # Errors
 /// [`MocoError::Weights`] if the file cannot be read, no prefix or several have the encoder, or a tensor is missing, unexpected
 /// or misshapen; `params` is then as it was. [`MocoError::NoEncoder`] for a file of something else.
-pub fn load_encoder(params: &Params, path: &Path) -> Result<LoadReport> {
-    load_encoder_below(params, path, &Prefix::Find)
-}
-
-/// [`load_encoder`] from below `prefix`.
-///
-/// # Errors
-/// As [`load_encoder`].
-pub fn load_encoder_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
-    let (_, encoder) = read(path, prefix, &wanted_names(params, &[HEAD]))?;
+pub fn load_encoder(params: &Params, file: &WeightFile) -> Result<LoadReport> {
+    let (_, encoder) = read(file, &wanted_names(params, &[HEAD]))?;
     Ok(weights::load_backbone(params, &encoder, &[])?)
 }
 
@@ -67,26 +60,18 @@ pub fn load_encoder_below(params: &Params, path: &Path, prefix: &Prefix) -> Resu
 ///
 /// # Errors
 /// As [`load_encoder`]: a start from nothing never goes unnoticed.
-pub fn load_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
-    load_backbone_below(params, path, &Prefix::Find)
-}
-
-/// [`load_backbone`] from below `prefix`.
-///
-/// # Errors
-/// As [`load_encoder`].
-pub fn load_backbone_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
-    let (_, encoder) = read(path, prefix, &wanted_names(params, &[HEAD]))?;
+pub fn load_backbone(params: &Params, file: &WeightFile) -> Result<LoadReport> {
+    let (_, encoder) = read(file, &wanted_names(params, &[HEAD]))?;
     Ok(weights::load_backbone(params, &encoder, &[HEAD])?)
 }
 
-/// [`load_encoder_below`] for a model of MoCo, [`load_backbone_below`] for a backbone, whose projection head begins anew; says
+/// [`load_encoder`] for a model of MoCo, [`load_backbone`] for a backbone, whose projection head begins anew; says
 /// which it was.
 ///
 /// # Errors
 /// As [`load_encoder`].
-pub(crate) fn load_encoder_or_backbone(params: &Params, path: &Path, prefix: &Prefix) -> Result<Content> {
-    let (content, encoder) = read(path, prefix, &wanted_names(params, &[HEAD]))?;
+pub(crate) fn load_encoder_or_backbone(params: &Params, file: &WeightFile) -> Result<Content> {
+    let (content, encoder) = read(file, &wanted_names(params, &[HEAD]))?;
     let head: &[&str] = if content == Content::Moco { &[] } else { &[HEAD] };
     weights::load_backbone(params, &encoder, head)?;
     Ok(content)
@@ -98,23 +83,16 @@ pub(crate) fn load_encoder_or_backbone(params: &Params, path: &Path, prefix: &Pr
 /// # Errors
 /// [`MocoError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`MocoError::NoEncoder`] for a
 /// file of something else.
-pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
-    convert_below(input, output, &Prefix::Find)
-}
-
-/// [`convert`] from below `prefix`.
-///
-/// # Errors
-/// As [`convert`].
-pub fn convert_below(input: &Path, output: &Path, prefix: &Prefix) -> Result<Converted> {
-    let (content, encoder) = read(input, prefix, &MARKS)?;
+pub fn convert(input: &WeightFile, output: &Path) -> Result<Converted> {
+    let (content, encoder) = read(input, &MARKS)?;
     let backbone = encoder.without(|name| name.starts_with(HEAD), "of the projection head or the classifier");
     weights::write_weights(&backbone, output)?;
     Ok(Converted { content, tensors: backbone.tensors().len(), report: ConvertReport::new(&backbone, None) })
 }
 
 /// The encoder in a file under torchvision's names, and what the file was. `wanted` are the names to look for.
-fn read<S: AsRef<str>>(path: &Path, prefix: &Prefix, wanted: &[S]) -> Result<(Content, StateDict)> {
+fn read<S: AsRef<str>>(file: &WeightFile, wanted: &[S]) -> Result<(Content, StateDict)> {
+    let (path, prefix) = (&file.path, &Prefix::from(file.prefix.clone()));
     let mut weights = weights::read_weights(path)?.without_parallel();
     if let Prefix::Named(name) = prefix {
         weights = weights.located(wanted, prefix)?;
@@ -135,7 +113,7 @@ fn read<S: AsRef<str>>(path: &Path, prefix: &Prefix, wanted: &[S]) -> Result<(Co
     }
     let names: Vec<&str> = weights.tensors().keys().map(String::as_str).take(3).collect();
     let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-    Err(MocoError::NoEncoder { path: path.to_owned(), found })
+    Err(MocoError::NoEncoder { path: path.clone(), found })
 }
 
 impl fmt::Display for Converted {

@@ -75,5 +75,5 @@ pub use model::{Output, Scn};
 pub use recipe::{Config, Prepared, Pretraining, Recipe};
 pub use relabel::{Change, LabelTable, RelabelQuality, label_tensor, relabel};
 pub use sconce_backbones::{ResNetConfig, Stem};
-pub use train::{Batch, InitialFile, StepLoss, Trained, Training, label_metrics, step_loss, train};
+pub use train::{Batch, StepLoss, Trained, Training, label_metrics, step_loss, train};
 pub use {sconce_core, sconce_engine};

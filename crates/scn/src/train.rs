@@ -1,11 +1,12 @@
 //! The training loop, in the order of the official code: forward, losses with the labels as they were, step, then relabelling
 //! with the logits from before the step.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use sconce_backbones::weights::Prefix;
 use sconce_core::{Batches, DType, Params, Rng, Tensor, nn::Mode};
-use sconce_engine::{BatchTensors, Loss, Metrics, Run, Stateful, Trainer, TrainerConfig, dist::gather_list};
+use sconce_engine::{
+    BatchTensors, Loss, Metrics, Run, Stateful, Trainer, TrainerConfig, WeightFile, dist::gather_list,
+};
 
 use crate::{
     config::{Margin, ScnConfig},
@@ -13,7 +14,7 @@ use crate::{
     loss::{Groups, combine, rank_regularization, weighted_cross_entropy},
     model::{Output, Scn},
     relabel::{LabelTable, RelabelQuality, label_tensor, relabel},
-    weights::load_backbone_below,
+    weights::load_backbone,
 };
 
 /// Images and which samples of the training set they are; labels come from the [`LabelTable`].
@@ -88,17 +89,8 @@ pub struct Training<'a> {
     pub truth: Option<&'a [u32]>,
     /// What else a checkpoint is to carry, by name.
     pub state: &'a [(&'static str, Arc<dyn Stateful>)],
-    /// The file that the backbone starts from.
-    pub initial_weights: Option<InitialFile<'a>>,
-}
-
-/// A file that a backbone starts from, in any form that [`load_backbone_below`] reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InitialFile<'a> {
-    /// The file.
-    pub path: &'a Path,
-    /// Below which prefix of its names the backbone stands.
-    pub prefix: Prefix,
+    /// The file that the backbone starts from, in any form that [`load_backbone`] reads.
+    pub initial_weights: Option<&'a WeightFile>,
 }
 
 /// A trained network.
@@ -129,7 +121,7 @@ pub fn train<B: Batches<Batch = Batch>>(
     let model = Scn::new(&params.scope(), config)?;
     let twin = Scn::new(&params.detached(), config)?;
     if let Some(file) = &training.initial_weights {
-        load_backbone_below(&params, file.path, &file.prefix)?;
+        load_backbone(&params, file)?;
     }
 
     let mut trainer = Trainer::new(&params, training.trainer, run)?;

@@ -12,6 +12,7 @@ use std::{fmt, path::Path};
 
 use sconce_backbones::weights::{self, ConvertReport, KeyMap, Prefix, Rule, StateDict, Unmatched, wanted_names};
 use sconce_core::{LoadReport, Params};
+use sconce_engine::WeightFile;
 
 use crate::error::{Result, ScnError};
 
@@ -68,16 +69,8 @@ pub struct Converted {
 /// # Errors
 /// [`ScnError::Weights`] if the file cannot be read, no prefix or several have the network, or a tensor is missing, unexpected or
 /// misshapen; `params` is then as it was. [`ScnError::Ir50`] for that network, [`ScnError::NoResNet`] for anything else.
-pub fn load_network(params: &Params, path: &Path) -> Result<LoadReport> {
-    load_network_below(params, path, &Prefix::Find)
-}
-
-/// [`load_network`] from below `prefix`.
-///
-/// # Errors
-/// As [`load_network`].
-pub fn load_network_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
-    let (_, weights) = read(path, prefix, &wanted_names(params, &[]))?;
+pub fn load_network(params: &Params, file: &WeightFile) -> Result<LoadReport> {
+    let (_, weights) = read(file, &wanted_names(params, &[]))?;
     Ok(weights::load_backbone(params, &weights, &[])?)
 }
 
@@ -85,16 +78,8 @@ pub fn load_network_below(params: &Params, path: &Path, prefix: &Prefix) -> Resu
 ///
 /// # Errors
 /// As [`load_network`]: a start from nothing never goes unnoticed.
-pub fn load_backbone(params: &Params, path: &Path) -> Result<LoadReport> {
-    load_backbone_below(params, path, &Prefix::Find)
-}
-
-/// [`load_backbone`] from below `prefix`.
-///
-/// # Errors
-/// As [`load_network`].
-pub fn load_backbone_below(params: &Params, path: &Path, prefix: &Prefix) -> Result<LoadReport> {
-    let (_, weights) = read(path, prefix, &wanted_names(params, &HEAD))?;
+pub fn load_backbone(params: &Params, file: &WeightFile) -> Result<LoadReport> {
+    let (_, weights) = read(file, &wanted_names(params, &HEAD))?;
     Ok(weights::load_backbone(params, &weights, &HEAD)?)
 }
 
@@ -103,29 +88,22 @@ pub fn load_backbone_below(params: &Params, path: &Path, prefix: &Prefix) -> Res
 /// # Errors
 /// [`ScnError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`ScnError::NoResNet`] for
 /// tensors of something else.
-pub fn convert(input: &Path, output: &Path) -> Result<Converted> {
-    convert_below(input, output, &Prefix::Find)
-}
-
-/// [`convert`] from below `prefix`.
-///
-/// # Errors
-/// As [`convert`].
-pub fn convert_below(input: &Path, output: &Path, prefix: &Prefix) -> Result<Converted> {
-    let (content, weights) = read(input, prefix, &MARKS)?;
+pub fn convert(input: &WeightFile, output: &Path) -> Result<Converted> {
+    let (content, weights) = read(input, &MARKS)?;
     weights::write_weights(&weights, output)?;
     Ok(Converted { content, tensors: weights.tensors().len(), report: ConvertReport::new(&weights, None) })
 }
 
 /// The weights in a file under our names, and what they were. `wanted` are the names to look for.
-fn read<S: AsRef<str>>(path: &Path, prefix: &Prefix, wanted: &[S]) -> Result<(Content, StateDict)> {
+fn read<S: AsRef<str>>(file: &WeightFile, wanted: &[S]) -> Result<(Content, StateDict)> {
+    let (path, prefix) = (&file.path, &Prefix::from(file.prefix.clone()));
     let mut weights = weights::read_weights(path)?;
     if matches!(prefix, Prefix::Named(_)) {
         weights = weights.located(wanted, prefix)?;
     }
     let has = |name: &str| weights.tensors().contains_key(name);
     if has("input_layer.0.weight") && weights.tensors().keys().any(|name| name.starts_with("body.")) {
-        return Err(ScnError::Ir50 { path: path.to_owned() });
+        return Err(ScnError::Ir50 { path: path.clone() });
     }
     let hold = |marks: &[&str]| weights.holders(marks).iter().any(|holder| holder.lacks.is_none());
     if hold(&OFFICIAL_MARKS) {
@@ -135,7 +113,7 @@ fn read<S: AsRef<str>>(path: &Path, prefix: &Prefix, wanted: &[S]) -> Result<(Co
     if !hold(&MARKS) {
         let names: Vec<&str> = weights.tensors().keys().map(String::as_str).take(3).collect();
         let found = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        return Err(ScnError::NoResNet { path: path.to_owned(), found });
+        return Err(ScnError::NoResNet { path: path.clone(), found });
     }
     let weights = weights.located(wanted, &Prefix::Find)?;
     let has_alpha = weights.tensors().contains_key("alpha.0.weight");

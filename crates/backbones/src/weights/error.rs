@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Holder, PthError, prefix};
+use super::{Holder, PthError, holder};
 
 /// An error that names the file and what is wrong in it.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum WeightsError {
         what: String,
     },
     /// Below which prefix the network stands is not clear.
-    #[error("{origin}: {what}; {}", prefix::list(holders, *n_wanted))]
+    #[error("{origin}: {what}; {}", holder::list(holders, *n_wanted))]
     Prefix {
         /// Where the tensors came from.
         origin: String,

@@ -8,6 +8,7 @@ mod colour;
 mod convert;
 mod element;
 mod error;
+mod holder;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod key_map;
@@ -21,8 +22,9 @@ mod state_dict;
 pub use colour::{ColourOrder, FoldOffset, FoldedInput, InputConvention, fold_input};
 pub use convert::{Conversion, ConvertOptions, ConvertReport, convert, write_weights};
 pub use error::WeightsError;
+pub use holder::Holder;
 pub use key_map::{KeyMap, Rule, Unmatched};
 pub use load::{load_backbone, wanted_names};
-pub use prefix::{Holder, Prefix};
+pub use prefix::Prefix;
 pub use pth::{Extent, PthError, read_pth};
 pub use state_dict::{PassedOver, StateDict, read_weights};

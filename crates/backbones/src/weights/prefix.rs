@@ -1,19 +1,13 @@
 //! Below which prefix of a file's names a network's stand.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    StateDict,
+    Holder, StateDict,
     error::{Result, WeightsError},
 };
-
-/// Prefixes that an error lists.
-const LISTED: usize = 6;
 
 /// Below which prefix of a file's names (`backbone.`, `student.encoder.`) a network's stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,30 +24,6 @@ impl From<Option<String>> for Prefix {
     /// As an optional argument `--prefix` says it.
     fn from(prefix: Option<String>) -> Self {
         prefix.map_or(Self::Find, Self::Named)
-    }
-}
-
-/// A prefix that has names of a network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// With a dot at its end, or nothing.
-    pub prefix: String,
-    /// How many of the network's names it has.
-    pub n_names: usize,
-    /// The first name that it lacks, if it lacks any.
-    pub lacks: Option<String>,
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.prefix[..] {
-            "" => write!(f, "no prefix: {}", self.n_names)?,
-            prefix => write!(f, "`{prefix}`: {}", self.n_names)?,
-        }
-        match &self.lacks {
-            Some(name) => write!(f, " (not `{name}`)"),
-            None => Ok(()),
-        }
     }
 }
 
@@ -126,14 +96,4 @@ impl StateDict {
     fn no_prefix(&self, what: String, n_wanted: usize, holders: Vec<Holder>) -> WeightsError {
         WeightsError::Prefix { origin: self.origin().to_owned(), what, n_wanted, holders }
     }
-}
-
-/// Prefixes with how many names each has, for an error.
-pub(super) fn list(holders: &[Holder], n_wanted: usize) -> String {
-    if holders.is_empty() {
-        return format!("none of its {n_wanted} names is in the file below any prefix");
-    }
-    let shown: Vec<String> = holders.iter().take(LISTED).map(Holder::to_string).collect();
-    let more = if holders.len() > LISTED { ", …" } else { "" };
-    format!("of its {n_wanted} names have {}{more}", shown.join(", "))
 }

@@ -8,11 +8,13 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{args, command_line, explain, print_completions, print_manual, table, train::train};
+use super::{
+    args, command_line, configuration::configuration, explain, output::print, print_completions, print_manual, table,
+    train::train,
+};
 use crate::{
     Checkpoint, EngineError, PredictRequest, Predictions, Recipe, Weights, config,
     dist::Session,
-    preset,
     study::{StudyOptions, reproduce},
     with_threads,
 };
@@ -41,7 +43,7 @@ fn study<R: Recipe>(args: args::Reproduce, session: &Session) -> anyhow::Result<
         seeds: args.seeds,
         out: args.out,
         device: args.machine.device.open()?,
-        threads: threads(args.machine.threads, session),
+        threads: session.threads(args.machine.threads),
         communicator: session.ranks().clone(),
     };
     let report = reproduce::<R>(&options)?;
@@ -52,15 +54,6 @@ fn study<R: Recipe>(args: args::Reproduce, session: &Session) -> anyhow::Result<
     let place = options.out.join("report.html");
     let table = report.table();
     print(&format!("{}, profile {profile}, {seconds:.0} s\n\n{table}\n{}\n", R::METHOD, place.display()))
-}
-
-/// The threads of this process: as many as asked for, else its part of the machine's cores; `None` for all of them.
-pub(super) fn threads(asked: Option<usize>, session: &Session) -> Option<usize> {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    match session.on_this_machine() {
-        1 => asked,
-        n => asked.or_else(|| Some((cores() / n).max(1))),
-    }
 }
 
 fn eval<R: Recipe>(args: args::Eval) -> anyhow::Result<()> {
@@ -116,17 +109,6 @@ fn presets<R: Recipe>() -> anyhow::Result<()> {
     print(&lines.collect::<String>())
 }
 
-/// The preset, overlaid by the file, overlaid by the values of the command line.
-pub(super) fn configuration<R: Recipe>(args: &args::Configuration) -> anyhow::Result<R::Config> {
-    let preset = preset::<R>(args.preset.as_deref())?.config;
-    let text = match &args.config {
-        Some(path) => Some((path, fs::read_to_string(path).map_err(EngineError::io(path))?)),
-        None => None,
-    };
-    let file = text.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
-    Ok(config::parse(&preset, file, &args.set)?)
-}
-
 /// The weights of a model and its configuration.
 fn open_model<R: Recipe>(args: &args::Model) -> anyhow::Result<(R::Config, Weights)> {
     match (&args.checkpoint, &args.weights) {
@@ -158,10 +140,4 @@ fn open_checkpoint<R: Recipe>(path: &Path) -> anyhow::Result<(R::Config, Checkpo
     );
     let config = config::read(&checkpoint.dir().join("config.toml"), checkpoint.config_toml())?;
     Ok((config, checkpoint))
-}
-
-/// To stdout, whose reader may have gone away.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("standard output")
 }

@@ -24,7 +24,8 @@ pub(super) fn to_toml<T: Serialize + JsonSchema>(config: &T) -> Result<String> {
 fn explain(text: &str, values: &Value, root: &Value) -> String {
     let mut out = String::new();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut place = Place { root, schema: root, value: values };
+    let top = Place { root, schema: root, value: values };
+    let mut place = top;
     for line in text.lines() {
         if let Some((path, is_list)) = header(line) {
             out += &place.absent();
@@ -34,11 +35,11 @@ fn explain(text: &str, values: &Value, root: &Value) -> String {
             if !out.is_empty() {
                 out.push('\n');
             }
-            let parent = Place { root, schema: root, value: values }.at(parent, &seen);
+            let parent = top.at(parent, &seen);
             if !is_list || *seen.get(path).unwrap_or(&1) == 1 {
                 out += &comment(&parent.about(key));
             }
-            place = Place { root, schema: root, value: values }.at(path, &seen);
+            place = top.at(path, &seen);
         } else if let Some((key, _)) = line.split_once(" = ") {
             out += &comment(&place.about(key));
         }
@@ -171,8 +172,7 @@ impl<'a> Place<'a> {
     /// All alternatives of this value's type, itself among them.
     fn alternatives(&self) -> Vec<&'a Value> {
         let mut found = Vec::new();
-        let mut open = self.resolved();
-        while let Some(schema) = open.pop() {
+        for schema in self.resolved() {
             let list = |key: &str| schema.get(key).and_then(Value::as_array).into_iter().flatten();
             found.extend(list("oneOf").chain(list("anyOf")));
             found.push(schema);

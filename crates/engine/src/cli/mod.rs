@@ -2,8 +2,10 @@
 
 mod args;
 mod commands;
+mod configuration;
 mod device;
 mod explain;
+mod output;
 mod table;
 mod train;
 

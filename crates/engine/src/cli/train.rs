@@ -2,14 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{
-    args,
-    commands::{configuration, print, threads},
-    table,
-};
+use super::{args, configuration::training_configuration, output::print, table};
 use crate::{
     ChangeRule, InitialWeights, MayChange, Recipe, RunOptions, RunPlan, Start, Summary, config, dist::Session, report,
-    run_config, with_threads,
+    with_threads,
 };
 
 pub(super) fn train<R: Recipe>(args: args::Train, session: &Session) -> anyhow::Result<()> {
@@ -38,7 +34,7 @@ pub(super) fn train<R: Recipe>(args: args::Train, session: &Session) -> anyhow::
         communicator: session.ranks().clone(),
     };
     let dir = options.dir.clone();
-    let result = with_threads(threads(args.machine.threads, session), || run::<R>(&config, options))??;
+    let result = with_threads(session.threads(args.machine.threads), || run::<R>(&config, options))??;
     match result {
         Some(summary) => {
             let mut text = table::metrics(&summary.metrics);
@@ -89,17 +85,6 @@ fn resumption(plan: &RunPlan) -> String {
         text += &format!("; {} is {} (was {})", change.key, change.to, change.from);
     }
     text
-}
-
-/// The configuration of a run. One that is resumed has its own, unless a preset or a file is named.
-fn training_configuration<R: Recipe>(args: &args::Train) -> anyhow::Result<R::Config> {
-    let args::Configuration { config, preset, set } = &args.configuration;
-    let own = if args.resume && config.is_none() && preset.is_none() { run_config(&args.out)? } else { None };
-    if let Some(text) = own {
-        let own: R::Config = config::read(&args.out.join("config.toml"), &text)?;
-        return Ok(config::parse(&own, None, set)?);
-    }
-    configuration::<R>(&args.configuration)
 }
 
 /// What a run of this configuration may change when it is resumed.

@@ -67,6 +67,16 @@ impl Session {
         if self.ranks.is_alone() { 1 } else { number(&LOCAL_SIZES).unwrap_or(self.ranks.size()) }
     }
 
+    /// The threads of this process: as many as asked for, else its part of the machine's cores; `None` for all of them.
+    #[cfg(feature = "cli")]
+    pub(crate) fn threads(&self, asked: Option<usize>) -> Option<usize> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        match self.on_this_machine() {
+            1 => asked,
+            n => asked.or_else(|| Some((cores() / n).max(1))),
+        }
+    }
+
     /// Says on stderr that this rank has failed, once for all if all have, and else ends the others, who would wait for ever.
     ///
     /// All ranks have, if each comes here within seconds: a configuration is wrong for all of them, as is a file that is

@@ -5,7 +5,7 @@ use super::{
     html::{Cell, Page, escape, number},
     *,
 };
-use crate::{Metrics, Run, RunOptions, Start};
+use crate::{Metrics, Run, RunOptions};
 
 fn record(step: usize, epoch: usize, split: &str, values: &[(&str, f64)]) -> Record {
     let values = values.iter().map(|&(name, value)| (name.to_owned(), value)).collect();
@@ -78,17 +78,8 @@ fn what_the_claims_are_about_comes_first() {
 fn a_run_has_a_report_with_curves_pictures_and_its_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let mut run = Run::open(RunOptions {
-        dir: dir.path().to_owned(),
-        start: Start::Fresh,
-        method: "fake".into(),
-        config_toml: "title = \"<b>\"\n[train]\nlr = 0.1\n".into(),
         seed: Some(5),
-        max_steps: None,
-        device: sconce_core::Device::Cpu,
-        init_from: None,
-        may_change: Vec::new(),
-        progress: false,
-        communicator: crate::dist::alone(),
+        ..RunOptions::new(dir.path(), "fake", "title = \"<b>\"\n[train]\nlr = 0.1\n")
     })
     .unwrap();
     for step in 1..4 {

@@ -6,11 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sconce_core::files::write_atomic;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{CheckpointState, EngineError, Result};
+use crate::{CheckpointState, EngineError, Result, config::hex, json::write_json};
 
 /// A file of weights, and where in it the network's names stand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,9 +83,7 @@ impl Identity {
     }
 
     pub(super) fn write(&self, dir: &Path) -> Result<()> {
-        let path = dir.join(Self::FILE);
-        let text = serde_json::to_string_pretty(self).map_err(|e| EngineError::format(&path, e))? + "\n";
-        Ok(write_atomic(&path, text.as_bytes())?)
+        write_json(&dir.join(Self::FILE), self)
     }
 }
 
@@ -104,5 +101,5 @@ fn hash_file(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut file = File::open(path).map_err(EngineError::io(path))?;
     io::copy(&mut file, &mut hasher).map_err(EngineError::io(path))?;
-    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
 }

@@ -2,6 +2,7 @@
 
 mod folder;
 mod identity;
+mod options;
 mod plan;
 
 use std::{
@@ -18,6 +19,7 @@ use serde::Serialize;
 pub use self::{
     folder::run_config,
     identity::{ConfigChange, WeightFile},
+    options::{RunOptions, Start},
     plan::{ChangeRule, MayChange, RunPlan},
 };
 use self::{
@@ -26,23 +28,11 @@ use self::{
 };
 use crate::{
     Checkpoint, EngineError, Metrics, Record, Result, Summary, config,
+    json::write_json,
     log::{AppendLog, file_version, scalar},
     signals::Interrupt,
     summary::peak_memory,
 };
-
-/// How a run treats what its folder holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// A new run; a folder that is not empty is refused.
-    Fresh,
-    /// The run in the folder goes on from its last checkpoint, or from its beginning if it had none yet: with the seed and
-    /// the weights that it began with.
-    Resume,
-    /// A new run in the place of the one in the folder; files that no run wrote stay. A folder that holds something, but no
-    /// run, is refused.
-    Force,
-}
 
 /// A file of the method's own at the top of a run's folder. A run that replaces this one (`--force`) removes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,35 +60,6 @@ impl RunFile {
             Self::Relabelled => "relabelled.csv",
         }
     }
-}
-
-/// What a run is and where it goes.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// The run's folder, created if need be.
-    pub dir: PathBuf,
-    /// What to do with what is in it.
-    pub start: Start,
-    /// The method's name.
-    pub method: String,
-    /// The complete configuration.
-    pub config_toml: String,
-    /// The seed of every random stream; `None` for that of the run which is resumed, or 0 for a new one.
-    pub seed: Option<u64>,
-    /// Stop after so many steps in all, those of earlier parts included.
-    pub max_steps: Option<usize>,
-    /// Where tensors live.
-    pub device: Device,
-    /// Weights that a new run starts from. A run that is resumed knows its own; another file is refused.
-    pub init_from: Option<WeightFile>,
-    /// What a run that is resumed may change of its configuration.
-    pub may_change: Vec<MayChange>,
-    /// Show progress on stderr (with the feature `cli`).
-    pub progress: bool,
-    /// The ranks that share the run; [`alone`](crate::dist::alone) for a process by itself. All open it, and rank 0 alone
-    /// writes: what the others log or report goes nowhere, and what a method writes by itself is up to
-    /// [`Run::is_root`]. They read checkpoints, and so need to see the folder.
-    pub communicator: Arc<dyn Communicator>,
 }
 
 /// The owner of a run's folder. Nobody else can open it until this value is dropped.
@@ -264,10 +225,7 @@ impl Run {
         if self.options.progress {
             lines.iter().for_each(|line| eprintln!("{line}"));
         }
-        let path = self.file(RunFile::Data);
-        let content = serde_json::json!({ "summary": lines, "details": details });
-        let text = serde_json::to_string_pretty(&content).map_err(|e| EngineError::format(&path, e))? + "\n";
-        Ok(sconce_core::files::write_atomic(&path, text.as_bytes())?)
+        write_json(&self.file(RunFile::Data), &serde_json::json!({ "summary": lines, "details": details }))
     }
 
     /// Says something that a reader of the results must know: shows it where progress is shown, and adds it to the summary in
@@ -292,8 +250,7 @@ impl Run {
         if let Some(lines) = content["summary"].as_array_mut() {
             lines.push(serde_json::json!(line));
         }
-        let text = serde_json::to_string_pretty(&content).map_err(|e| EngineError::format(&path, e))? + "\n";
-        Ok(sconce_core::files::write_atomic(&path, text.as_bytes())?)
+        write_json(&path, &content)
     }
 
     /// Reports the final metrics, of the last checkpoint unless their names say otherwise: writes `summary.json` as that of a

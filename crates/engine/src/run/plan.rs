@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use sconce_core::{Communicator, Device};
+use serde::{Deserialize, Serialize};
 
 use super::{
     ConfigChange, Run, RunOptions, Start, WeightFile,
@@ -40,18 +41,19 @@ pub enum ChangeRule {
 #[derive(Debug)]
 pub struct RunPlan {
     options: RunOptions,
-    identity: Identity,
-    resumed: Option<CheckpointState>,
-    changes: Vec<ConfigChange>,
-    needs_same_data: bool,
+    found: Found,
 }
 
 /// What rank 0 finds in the folder.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Found {
+    /// What the run is.
     identity: Identity,
+    /// The state of the checkpoint that it goes on from.
     resumed: Option<CheckpointState>,
+    /// What its configuration changes.
     changes: Vec<ConfigChange>,
+    /// Whether a change is right only if the data are the same.
     needs_same_data: bool,
 }
 
@@ -66,9 +68,9 @@ impl RunPlan {
     /// [`EngineError::OnRank`].
     pub fn look(mut options: RunOptions) -> Result<Self> {
         let ranks = options.communicator.clone();
-        let Found { identity, resumed, changes, needs_same_data } = on_root(&*ranks, || look(&options))?;
-        options.init_from = identity.init_from.as_ref().map(|weights| weights.file.clone());
-        Ok(Self { options, identity, resumed, changes, needs_same_data })
+        let found = on_root(&*ranks, || look(&options))?;
+        options.init_from = found.identity.init_from.as_ref().map(|weights| weights.file.clone());
+        Ok(Self { options, found })
     }
 
     /// The run's folder.
@@ -78,7 +80,7 @@ impl RunPlan {
 
     /// The seed of every random stream.
     pub fn seed(&self) -> u64 {
-        self.identity.seed
+        self.found.identity.seed
     }
 
     /// Where tensors live.
@@ -93,12 +95,12 @@ impl RunPlan {
 
     /// The state of the checkpoint that the run goes on from.
     pub fn resumed(&self) -> Option<&CheckpointState> {
-        self.resumed.as_ref()
+        self.found.resumed.as_ref()
     }
 
     /// Whether the run goes on from a checkpoint.
     pub fn is_resuming(&self) -> bool {
-        self.resumed.is_some()
+        self.resumed().is_some()
     }
 
     /// The weights to start from; `None` for a run that goes on from a checkpoint, which has its own.
@@ -108,7 +110,7 @@ impl RunPlan {
 
     /// What the configuration changes of the run that is resumed.
     pub fn changes(&self) -> &[ConfigChange] {
-        &self.changes
+        &self.found.changes
     }
 
     /// Takes the folder. `data_hash` is the hash of the data that the run sees, if there is one: a run that goes on must see
@@ -117,28 +119,28 @@ impl RunPlan {
     /// # Errors
     /// [`EngineError::InUse`] or [`EngineError::NotEmpty`] if another run has taken the folder since; [`EngineError::OtherData`];
     /// [`EngineError::Io`]. Of several ranks the others get [`EngineError::OnRank`].
-    pub fn open(mut self, data_hash: Option<String>) -> Result<Run> {
+    pub fn open(self, data_hash: Option<String>) -> Result<Run> {
         let ranks = self.options.communicator.clone();
         let mut lock = None;
-        self.identity = on_root(&*ranks, || {
+        let identity = on_root(&*ranks, || {
             self.check_data(data_hash.as_deref())?;
-            let mut identity = self.identity.clone();
+            let mut identity = self.found.identity.clone();
             identity.data_hash = data_hash.or(identity.data_hash);
-            identity.changes.extend(self.changes.iter().cloned());
-            lock = Some(folder::take(&self.options, &identity, !self.changes.is_empty())?);
+            identity.changes.extend(self.changes().iter().cloned());
+            lock = Some(folder::take(&self.options, &identity, !self.changes().is_empty())?);
             Ok::<_, EngineError>(identity)
         })?;
         let last = self.options.dir.join(CHECKPOINTS).join("last");
         let resumed = if self.is_resuming() { Some(Checkpoint::open(&last)?) } else { None };
-        Run::new(self.options, self.identity, lock, resumed)
+        Run::new(self.options, identity, lock, resumed)
     }
 
     fn check_data(&self, found: Option<&str>) -> Result<()> {
-        let known = self.identity.data_hash.as_deref();
+        let known = self.found.identity.data_hash.as_deref();
         let differ = match (known, found) {
             (Some(known), Some(found)) => known != found,
             // What cannot be compared cannot be said to be the same.
-            (known, found) => self.needs_same_data && (known.is_none() || found.is_none()),
+            (known, found) => self.found.needs_same_data && (known.is_none() || found.is_none()),
         };
         if self.options.start != Start::Resume || !differ {
             return Ok(());

@@ -26,7 +26,7 @@ pub use self::{
     comparisons::{Comparison, ComparisonRow},
 };
 use self::{record::StudyRecord, runs::Plan};
-use crate::{Profile, Recipe, Study, Summary, config, dist::on_root, report};
+use crate::{Profile, Recipe, Study, Summary, config, dist::on_root, json::write_json, report};
 
 /// What to reproduce, and where.
 #[derive(Clone, Debug)]
@@ -114,8 +114,7 @@ fn write_report<R: Recipe>(
     let comparisons = study.comparisons.iter().map(|spec| Comparison::of(spec, study, &summaries.runs));
     let comparisons = comparisons.collect::<anyhow::Result<_>>()?;
     let report = StudyReport { method: R::METHOD.to_owned(), profile: options.profile, seconds, claims, comparisons };
-    let json = serde_json::to_string_pretty(&report)? + "\n";
-    write_atomic(&options.out.join("report.json"), json.as_bytes())?;
+    write_json(&options.out.join("report.json"), &report)?;
     let html = report::study_html::<R>(study, &report, &summaries.runs)?;
     write_atomic(&options.out.join("report.html"), html.as_bytes())?;
     Ok(report)

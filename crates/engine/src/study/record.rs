@@ -6,10 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sconce_core::files::write_atomic;
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, Profile, Result};
+use crate::{EngineError, Profile, Result, json::write_json};
 
 /// What a study is, apart from its results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,9 +71,7 @@ impl StudyRecord {
     /// Notes that this process has worked for `seconds`; the sum of all processes.
     pub(super) fn write(&self, seconds: f64) -> Result<f64> {
         let content = Content { study: self.identity.clone(), seconds: self.earlier + seconds };
-        let mut text = serde_json::to_string_pretty(&content).map_err(|e| EngineError::format(&self.path, e))?;
-        text.push('\n');
-        write_atomic(&self.path, text.as_bytes())?;
+        write_json(&self.path, &content)?;
         Ok(content.seconds)
     }
 }

@@ -127,17 +127,9 @@ pub(crate) fn plain(epochs: usize, accumulate: usize) -> TrainerConfig {
 
 pub(crate) fn options(dir: &Path, start: Start) -> RunOptions {
     RunOptions {
-        dir: dir.to_owned(),
         start,
-        method: "regression".to_owned(),
-        config_toml: "epochs = 12\n[optimizer]\nname = \"sgd\"\n".to_owned(),
         seed: Some(1),
-        max_steps: None,
-        device: Device::Cpu,
-        init_from: None,
-        may_change: Vec::new(),
-        progress: false,
-        communicator: sconce_engine::dist::alone(),
+        ..RunOptions::new(dir, "regression", "epochs = 12\n[optimizer]\nname = \"sgd\"\n")
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn train(config: &Config, data: &Datasets, run: &mut Run) -> anyhow::
     let classifier = build(config, &params.scope(), classes.len())?;
     let twin = build(config, &params.detached(), classes.len())?;
     if let Some(file) = run.init_from() {
-        weights::load_backbone_below(&params, &file.path, &file.prefix.clone().into())?;
+        weights::load_backbone(&params, file)?;
     }
     let mut trained = params.trainable();
     if config.task == Task::LinearClassifier {
@@ -66,7 +66,7 @@ pub(super) fn load(
 ) -> anyhow::Result<Classifier> {
     let params = Params::new(0, DType::F32, device);
     build(config, &params.scope(), n_classes)?;
-    weights::load_encoder_below(&params, &file.path, &file.prefix.clone().into())?;
+    weights::load_encoder(&params, file)?;
     Ok(build(config, &params.detached(), n_classes)?)
 }
 

@@ -130,7 +130,7 @@ impl sconce_engine::Recipe for Recipe {
     }
 
     fn convert(input: &WeightFile, output: &Path) -> anyhow::Result<String> {
-        Ok(weights::convert_below(&input.path, output, &input.prefix.clone().into())?.to_string())
+        Ok(weights::convert(input, output)?.to_string())
     }
 }
 
@@ -171,7 +171,7 @@ fn random_encoder(config: &Config, seed: u64, device: &Device) -> crate::Result<
 fn load_encoder(config: &Config, file: &WeightFile, device: &Device) -> crate::Result<(Encoder, Content)> {
     let params = Params::new(0, DType::F32, device);
     Encoder::new(&params.scope(), &config.moco.encoder, BatchNormKind::Learning)?;
-    let content = weights::load_encoder_or_backbone(&params, &file.path, &file.prefix.clone().into())?;
+    let content = weights::load_encoder_or_backbone(&params, file)?;
     Ok((Encoder::new(&params.detached(), &config.moco.encoder, BatchNormKind::Learning)?, content))
 }
 

@@ -73,13 +73,13 @@ fn check_images(config: &Config, dataset: &ImageDataset) -> anyhow::Result<()> {
 
 /// Loads the weights into a network of their own, which is dropped.
 fn check_weights(config: &Config, data: &Datasets, file: &WeightFile, plan: &RunPlan) -> anyhow::Result<()> {
-    let (params, prefix) = (Params::new(plan.seed(), DType::F32, plan.device()), file.prefix.clone().into());
+    let params = Params::new(plan.seed(), DType::F32, plan.device());
     if config.task.is_classification() {
         classification::build(config, &params.scope(), data.train.classes().len())?;
-        weights::load_backbone_below(&params, &file.path, &prefix)?;
+        weights::load_backbone(&params, file)?;
     } else {
         Encoder::new(&params.scope(), &config.moco.encoder, BatchNormKind::Learning)?;
-        weights::load_encoder_or_backbone(&params, &file.path, &prefix)?;
+        weights::load_encoder_or_backbone(&params, file)?;
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use sconce_core::{Batches, DType, Device, Params, Position, Rng, Tensor, backward};
 use sconce_engine::{
-    Decay, Metrics, Optimizer, OptimizerConfig, ParamGroup, Run, RunOptions, ScheduleConfig, Start, TrainerConfig,
-    Unit, Warmup, dist::alone,
+    Decay, Metrics, Optimizer, OptimizerConfig, ParamGroup, Run, RunOptions, ScheduleConfig, TrainerConfig, Unit,
+    Warmup,
 };
 use sconce_moco::{Batch, Moco, Training, train};
 
@@ -55,20 +55,8 @@ impl Batches for Noise {
 fn the_loop_does_what_its_steps_do_in_their_order() {
     let (moco_config, epochs) = (config(QUEUE, groups(2, true)), 2);
     let folder = tempfile::tempdir().unwrap();
-    let mut run = Run::open(RunOptions {
-        dir: folder.path().join("run"),
-        start: Start::Fresh,
-        method: "moco".to_owned(),
-        config_toml: String::new(),
-        seed: Some(3),
-        max_steps: None,
-        device: Device::Cpu,
-        init_from: None,
-        may_change: Vec::new(),
-        progress: false,
-        communicator: alone(),
-    })
-    .unwrap();
+    let mut run =
+        Run::open(RunOptions { seed: Some(3), ..RunOptions::new(folder.path().join("run"), "moco", "") }).unwrap();
     let trainer = TrainerConfig {
         lr: LR,
         epochs,

@@ -8,6 +8,7 @@ use sconce_core::{
     nn::{BatchNormKind, Mode},
     read_tensors,
 };
+use sconce_engine::WeightFile;
 use sconce_moco::{
     Encoder, EncoderConfig, Head, MocoError, ResNetConfig,
     weights::{Content, convert, load_backbone, load_encoder},
@@ -41,7 +42,7 @@ fn official_checkpoints_give_pytorchs_queries() {
     let expected = read_tensors(&fixture("expected.safetensors")).unwrap();
     for (head, name) in [(Head::Linear, "v1"), (Head::Mlp, "v2")] {
         let (params, encoder) = encoder(head);
-        let report = load_encoder(&params, &fixture(&format!("moco_{name}.pth.tar"))).unwrap();
+        let report = load_encoder(&params, &WeightFile::new(fixture(&format!("moco_{name}.pth.tar")))).unwrap();
         assert_eq!(report.loaded.len(), params.names().len());
         assert_near(&encoder.forward(&expected["x"], Mode::Eval).unwrap(), &expected[name]);
     }
@@ -50,7 +51,7 @@ fn official_checkpoints_give_pytorchs_queries() {
 #[test]
 fn a_head_of_the_other_version_is_an_error_that_names_it() {
     let (params, _) = encoder(Head::Mlp);
-    let error = load_encoder(&params, &fixture("moco_v1.pth.tar")).unwrap_err().to_string();
+    let error = load_encoder(&params, &WeightFile::new(fixture("moco_v1.pth.tar"))).unwrap_err().to_string();
     assert!(error.contains("moco_v1.pth.tar") && error.contains("fc.0.bias"), "{error}");
 }
 
@@ -58,7 +59,7 @@ fn a_head_of_the_other_version_is_an_error_that_names_it() {
 fn a_converted_backbone_has_torchvisions_names_and_goes_into_a_backbone() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("backbone.safetensors");
-    let converted = convert(&fixture("moco_v2.pth.tar"), &output).unwrap();
+    let converted = convert(&WeightFile::new(fixture("moco_v2.pth.tar")), &output).unwrap();
     let params = Params::new(0, DType::F32, &Device::Cpu);
     let backbone = ResNet::new(&params.scope(), &narrow()).unwrap();
     assert_eq!((converted.content, converted.tensors), (Content::Moco, params.names().len()));
@@ -67,11 +68,11 @@ fn a_converted_backbone_has_torchvisions_names_and_goes_into_a_backbone() {
 
     let x = &read_tensors(&fixture("expected.safetensors")).unwrap()["x"];
     let (params, encoder) = encoder(Head::Mlp);
-    load_encoder(&params, &fixture("moco_v2.pth.tar")).unwrap();
+    load_encoder(&params, &WeightFile::new(fixture("moco_v2.pth.tar"))).unwrap();
     assert_near(&backbone.pooled(x, Mode::Eval).unwrap(), &encoder.features(x, Mode::Eval).unwrap());
 
     let before = std::fs::read(&output).unwrap();
-    assert!(convert(&fixture("moco_v1.pth.tar"), &output).is_err());
+    assert!(convert(&WeightFile::new(fixture("moco_v1.pth.tar")), &output).is_err());
     assert_eq!(std::fs::read(&output).unwrap(), before, "nothing is overwritten");
 }
 
@@ -79,9 +80,9 @@ fn a_converted_backbone_has_torchvisions_names_and_goes_into_a_backbone() {
 fn a_backbone_leaves_the_head_alone_and_other_files_are_refused() {
     let (params, _) = encoder(Head::Linear);
     let head = params.tensors()["fc.weight"].copy().unwrap();
-    load_backbone(&params, &fixture("moco_v2.pth.tar")).unwrap();
+    load_backbone(&params, &WeightFile::new(fixture("moco_v2.pth.tar"))).unwrap();
     assert_near(&params.tensors()["fc.weight"], &head);
 
-    let error = load_encoder(&params, &fixture("expected.safetensors")).unwrap_err();
+    let error = load_encoder(&params, &WeightFile::new(fixture("expected.safetensors"))).unwrap_err();
     assert!(matches!(&error, MocoError::NoEncoder { found, .. } if found == "v1, v2, x"), "{error}");
 }

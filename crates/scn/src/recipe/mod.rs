@@ -31,7 +31,7 @@ use crate::{
     eval::{Predictions, predict as run_on},
     model::Scn,
     relabel::LabelTable,
-    train::{Batch, InitialFile, Training, train},
+    train::{Batch, Training, train},
     weights,
 };
 
@@ -108,9 +108,7 @@ impl sconce_engine::Recipe for Recipe {
             labels: labels.clone(),
             truth: data.truth.as_deref(),
             state: &state,
-            initial_weights: initial
-                .as_ref()
-                .map(|file| InitialFile { path: &file.path, prefix: file.prefix.clone().into() }),
+            initial_weights: initial.as_ref(),
         };
         let trained = train(&training, &mut batches, run, |model| {
             splits.iter_mut().map(|(name, dataset, batches)| Ok((*name, measure(model, dataset, batches)?))).collect()
@@ -148,7 +146,7 @@ impl sconce_engine::Recipe for Recipe {
     }
 
     fn convert(input: &WeightFile, output: &Path) -> anyhow::Result<String> {
-        Ok(weights::convert_below(&input.path, output, &input.prefix.clone().into())?.to_string())
+        Ok(weights::convert(input, output)?.to_string())
     }
 }
 
@@ -186,9 +184,7 @@ impl Known {
     fn load(&self, config: &ScnConfig, device: &Device) -> anyhow::Result<Scn> {
         match &self.source {
             Source::Checkpoint(checkpoint) => load(checkpoint, config, device),
-            Source::File(file) => network(config, device, |params| {
-                Ok(weights::load_network_below(params, &file.path, &file.prefix.clone().into())?)
-            }),
+            Source::File(file) => network(config, device, |params| Ok(weights::load_network(params, file)?)),
         }
     }
 }

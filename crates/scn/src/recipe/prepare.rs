@@ -38,9 +38,7 @@ impl Prepared {
         let ranks = plan.communicator();
         check_batches(&config.data, &scn, &data.train, plan, ranks.size())?;
         if let Some(file) = &initial {
-            network(&scn, &Device::Cpu, |params| {
-                Ok(weights::load_backbone_below(params, &file.path, &file.prefix.clone().into())?)
-            })?;
+            network(&scn, &Device::Cpu, |params| Ok(weights::load_backbone(params, file)?))?;
         }
         Ok(Self { scn, data, initial })
     }

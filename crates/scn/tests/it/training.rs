@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, convert::Infallible, path::Path, sync::Arc};
 
 use sconce_core::{Batches, Communicator, DType, Device, Params, Position, Rng, Tensor, nn::BatchNormKind, nn::Mode};
 use sconce_engine::{
-    Checkpoint, Metrics, Optimizer, OptimizerConfig, ParamGroup, Run, RunOptions, ScheduleConfig, Start, TrainerConfig,
+    Checkpoint, Metrics, Optimizer, OptimizerConfig, ParamGroup, Run, RunOptions, ScheduleConfig, TrainerConfig,
     dist::{alone, local},
     with_threads,
 };
@@ -85,19 +85,8 @@ fn run(
     (epochs, max_steps): (usize, Option<usize>),
     evaluate: impl FnMut(&Scn) -> sconce_scn::Result<Vec<(&'static str, Metrics)>>,
 ) -> (Params, Arc<LabelTable>) {
-    let options = RunOptions {
-        dir: folder.to_owned(),
-        start: Start::Fresh,
-        method: "scn".to_owned(),
-        config_toml: String::new(),
-        seed: Some(1),
-        max_steps,
-        device: Device::Cpu,
-        init_from: None,
-        may_change: Vec::new(),
-        progress: false,
-        communicator: ranks.clone(),
-    };
+    let options =
+        RunOptions { seed: Some(1), max_steps, communicator: ranks.clone(), ..RunOptions::new(folder, "scn", "") };
     let trainer = TrainerConfig {
         lr: LR,
         epochs,

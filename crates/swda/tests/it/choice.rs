@@ -3,9 +3,7 @@
 use std::convert::Infallible;
 
 use sconce_core::{Batches, Device, Position, communicator::alone};
-use sconce_engine::{
-    Checkpoint, Decay, OptimizerConfig, Run, RunOptions, ScheduleConfig, Start, TrainerConfig, Unit, Warmup,
-};
+use sconce_engine::{Checkpoint, Decay, OptimizerConfig, Run, RunOptions, ScheduleConfig, TrainerConfig, Unit, Warmup};
 use sconce_swda::{Batch, GroupsConfig, SwdaConfig, Trainee, Training, train};
 
 use crate::{images, objects};
@@ -45,19 +43,7 @@ fn the_best_checkpoint_is_chosen_on_the_source_and_not_on_the_test_images() {
         optimizer: OptimizerConfig::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 },
         schedule: ScheduleConfig { decay: Decay::Constant, unit: Unit::Epoch, warmup: Warmup::None },
     };
-    let options = RunOptions {
-        dir: out.clone(),
-        start: Start::Fresh,
-        method: "swda".to_owned(),
-        config_toml: String::new(),
-        seed: None,
-        max_steps: None,
-        device: Device::Cpu,
-        init_from: None,
-        may_change: Vec::new(),
-        progress: false,
-        communicator: alone(),
-    };
+    let options = RunOptions::new(out.clone(), "swda", "");
     let config = SwdaConfig::source_only(crate::swda().detector);
     let groups = GroupsConfig::PLAIN;
     let training = Training { config: &config, trainer: &trainer, groups: &groups, evaluate_every: 1, state: &[] };
