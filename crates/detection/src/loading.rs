@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sconce_backbones::weights::{self, KeyMap, Rule, StateDict, Unmatched, WeightsError};
+use sconce_backbones::weights::{self, KeyMap, Prefix, Rule, StateDict, Unmatched, WeightsError};
 use sconce_core::{LoadReport, Params, WrongShape};
 
 /// The parts that say how many classes and anchors there are, each with how the names of its parameters begin.
@@ -69,6 +69,9 @@ pub fn load_start(
     apart: &[&str],
     predictors: Predictors,
 ) -> std::result::Result<StartReport, WeightsError> {
+    let mut own = apart.to_vec();
+    own.extend(PREDICTORS.iter().flat_map(|(_, prefixes)| *prefixes));
+    let weights = weights.clone().located(&weights::wanted_names(params, &own), &Prefix::Find)?;
     let wrong_shape = params.compare(weights.tensors()).wrong_shape;
     let mut left_out = Vec::new();
     let mut apart = apart.to_vec();
@@ -81,7 +84,7 @@ pub fn load_start(
             left_out.push(LeftOutPart { name, wrong_shape });
         }
     }
-    Ok(StartReport { report: weights::load_backbone(params, weights, &apart)?, left_out })
+    Ok(StartReport { report: weights::load_backbone(params, &weights, &apart)?, left_out })
 }
 
 /// Copies a backbone's weights under torchvision's names (a classifier's, or what `moco convert` writes) into a detector's
@@ -92,13 +95,14 @@ pub fn load_start(
 pub fn load_backbone(params: &Params, weights: &StateDict) -> std::result::Result<LoadReport, WeightsError> {
     let names = params.names();
     let is_used = |name: &str| !is_classifier(name) || names.iter().any(|n| n.strip_prefix("backbone.") == Some(name));
-    let wanted: Vec<Rule> = weights
-        .tensors()
-        .keys()
-        .filter(|name| is_used(name))
-        .map(|name| Rule::prefix(name.clone(), format!("backbone.{name}")))
-        .collect();
-    let renamed = weights.clone().renamed(&KeyMap::new(wanted, Unmatched::Drop))?;
+    let trunk = weights::wanted_names(params, &[])
+        .into_iter()
+        .filter_map(|name| Some(name.strip_prefix("backbone.")?.to_owned()));
+    let trunk: Vec<String> = trunk.filter(|name| !is_classifier(name)).collect();
+    let weights = weights.clone().located(&trunk, &Prefix::Find)?;
+    let rules = weights.names().filter(|name| is_used(name)).map(|name| Rule::prefix(name, format!("backbone.{name}")));
+    let rules = KeyMap::new(rules.collect::<Vec<_>>(), Unmatched::Drop);
+    let renamed = weights.renamed(&rules)?;
     // Everything else is the detector's own, or the method's that stands on it.
     let others: Vec<&str> = names.iter().map(String::as_str).filter(|name| !name.starts_with("backbone.")).collect();
     weights::load_backbone(params, &renamed, &others)

@@ -116,7 +116,7 @@ impl StateDict {
     }
 
     /// All names, also of what is no tensor of numbers.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().chain(self.others.keys()).map(String::as_str)
     }
 

@@ -1,8 +1,10 @@
 //! A detector starts another one, whose predictors may be others.
 
-use sconce_backbones::weights::StateDict;
+use std::fs;
+
+use sconce_backbones::weights::{StateDict, read_weights};
 use sconce_core::{DType, Device, Params, Tensor};
-use sconce_detection::{FasterRcnn, FasterRcnnConfig, Predictors, load_start};
+use sconce_detection::{FasterRcnn, FasterRcnnConfig, Predictors, load_backbone, load_start};
 
 fn build(config: &FasterRcnnConfig, seed: u64) -> Params {
     let params = Params::new(seed, DType::F32, &Device::Cpu);
@@ -75,6 +77,42 @@ fn as_many_classes_may_be_other_ones() {
     assert_eq!(flat(&params.tensors()[name]), flat(&untouched.tensors()[name]));
     let name = "rpn.head.cls_logits.weight";
     assert_eq!(flat(&params.tensors()[name]), flat(&trained.tensors()[name]));
+}
+
+#[test]
+fn a_detector_below_a_prefix_is_found_though_its_predictors_do_not_fit() {
+    let trained = build(&FasterRcnnConfig::small(3), 1);
+    let below = weights(&trained).into_tensors().into_iter().map(|(name, t)| (format!("teacher.{name}"), t)).collect();
+    let params = build(&FasterRcnnConfig::small(5), 2);
+    let report = load_start(&params, &StateDict::new("ema.pth", below), &[], Predictors::WhereTheyFit).unwrap();
+    assert_eq!(report.left_out.iter().map(|part| part.name).collect::<Vec<_>>(), ["roi_heads.box_predictor"]);
+    let name = "rpn.head.cls_logits.weight";
+    assert_eq!(flat(&params.tensors()[name]), flat(&trained.tensors()[name]));
+}
+
+#[test]
+fn a_backbone_is_found_below_a_prefix_and_a_tensor_that_cannot_be_read_is_named() {
+    let params = Params::new(0, DType::F32, &Device::Cpu);
+    for name in ["backbone.conv1.weight", "backbone.conv2.weight", "rpn.weight"] {
+        params.scope().buffer(name, 1, 0.0, DType::F32).unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let load = |dtype: &str, size: usize| {
+        let header = format!(
+            r#"{{"net.conv1.weight":{{"dtype":"F32","shape":[1],"data_offsets":[0,4]}},
+                "net.conv2.weight":{{"dtype":"{dtype}","shape":[1],"data_offsets":[4,{}]}}}}"#,
+            4 + size
+        );
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.as_bytes());
+        bytes.resize(bytes.len() + 4 + size, 0);
+        fs::write(&path, bytes).unwrap();
+        load_backbone(&params, &read_weights(&path).unwrap())
+    };
+    assert_eq!(load("F32", 4).unwrap().loaded.len(), 2);
+    let error = load("C64", 8).unwrap_err().to_string();
+    assert!(error.contains("conv2.weight` is a tensor of complex numbers"), "{error}");
 }
 
 #[test]
