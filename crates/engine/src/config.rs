@@ -95,6 +95,14 @@ pub fn read<T: Serialize + DeserializeOwned>(path: &Path, text: &str) -> Result<
     check(&table).map_err(|fault| fault.into_error(&path.display().to_string(), &[], None, &table))
 }
 
+/// A complete configuration of a file as [`to_toml`] writes it today: keys that the file lacks have their defaults.
+///
+/// # Errors
+/// As [`read`].
+pub fn rewrite<T: Serialize + DeserializeOwned>(path: &Path, text: &str) -> Result<String> {
+    to_toml(&read::<T>(path, text)?)
+}
+
 /// The complete configuration as TOML, the same text for the same configuration.
 ///
 /// # Errors
@@ -174,24 +182,33 @@ fn check<T: Serialize + DeserializeOwned>(table: &Table) -> std::result::Result<
     let config: T = table.clone().try_into().map_err(|e: toml::de::Error| Fault::Message(e.message().to_owned()))?;
     // A type without `deny_unknown_fields` drops what it does not know; it shows when the value is written again.
     let known = Table::try_from(&config).map_err(|e| Fault::Message(e.to_string()))?;
-    match ignored(table, &known) {
+    match absent(table, &known).into_iter().find(|path| takes_anything::<T>(table, path)) {
         Some(path) => Err(Fault::Ignored(path)),
         None => Ok(config),
     }
 }
 
-/// The path of a key that is in `given` but not in `known`.
-fn ignored(given: &Table, known: &Table) -> Option<Vec<String>> {
-    given.iter().find_map(|(key, value)| {
+/// The paths of the keys that are in `given` but not in `known`.
+fn absent(given: &Table, known: &Table) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for (key, value) in given {
         let below = match (value, known.get(key)) {
-            (_, None) => Some(Vec::new()),
-            (Value::Table(given), Some(Value::Table(known))) => ignored(given, known),
-            _ => None,
+            (_, None) => vec![Vec::new()],
+            (Value::Table(given), Some(Value::Table(known))) => absent(given, known),
+            _ => Vec::new(),
         };
-        below.map(|mut path| {
-            path.insert(0, key.clone());
-            path
-        })
+        all.extend(below.into_iter().map(|path| [std::slice::from_ref(key), &path].concat()));
+    }
+    all
+}
+
+/// Whether any value at `path` of `table` makes a `T`. A key that is known, but not written at its default, wants a value of
+/// its type, and none has all of these.
+fn takes_anything<T: DeserializeOwned>(table: &Table, path: &[String]) -> bool {
+    [Value::Boolean(true), Value::String("\0".to_owned()), Value::Array(Vec::new())].into_iter().all(|value| {
+        let mut tried = table.clone();
+        insert(&mut tried, path, value);
+        tried.try_into::<T>().is_ok()
     })
 }
 
@@ -200,7 +217,7 @@ fn is_complete<T: Serialize + DeserializeOwned>(file: &Table) -> bool {
     check::<T>(file)
         .ok()
         .and_then(|config| Table::try_from(&config).ok())
-        .is_some_and(|all| ignored(&all, file).is_none())
+        .is_some_and(|all| absent(&all, file).is_empty())
 }
 
 /// `a.b=value`, taken apart. No value leaves the key out.

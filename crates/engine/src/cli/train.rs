@@ -25,6 +25,7 @@ pub(super) fn train<R: Recipe>(args: args::Train, session: &Session) -> anyhow::
         start,
         method: R::METHOD.to_owned(),
         config_toml: config::to_toml(&config)?,
+        rewrite: Some(config::rewrite::<R::Config>),
         seed: args.seed,
         max_steps: args.max_steps,
         device: args.machine.device.open()?,

@@ -16,6 +16,21 @@ struct Train {
     lr: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     clip_norm: Option<f64>,
+    #[serde(default, skip_serializing_if = "is_mean")]
+    reduction: Reduction,
+}
+
+/// Not written where it is what it was before there was a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Reduction {
+    #[default]
+    Mean,
+    Sum,
+}
+
+fn is_mean(reduction: &Reduction) -> bool {
+    *reduction == Reduction::Mean
 }
 
 /// Without `deny_unknown_fields`, as a careless method might have it.
@@ -35,7 +50,12 @@ struct Config {
 
 fn preset() -> Config {
     Config {
-        train: Train { optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true }, lr: 0.1, clip_norm: Some(5.0) },
+        train: Train {
+            optimizer: Optimizer::Sgd { momentum: 0.9, nesterov: true },
+            lr: 0.1,
+            clip_norm: Some(5.0),
+            reduction: Reduction::Mean,
+        },
         data: Data { folder: "faces".into(), classes: vec!["a".into(), "b".into()] },
         epochs: 40,
     }
@@ -111,6 +131,20 @@ fn an_unknown_key_of_another_variant_is_named() {
 #[test]
 fn a_key_that_a_lenient_type_drops_is_unknown_too() {
     fails("[data]\nfolders = \"x\"", &[], "my.toml: unknown key `data.folders`; the nearest is `data.folder`");
+}
+
+#[test]
+fn a_key_that_is_not_written_at_its_default_is_known_there_too() {
+    assert_eq!(with("", &["train.reduction=mean"]).unwrap(), preset());
+    assert_eq!(
+        with("[train]\nreduction = \"mean\"", &["train.reduction=sum"]).unwrap().train.reduction,
+        Reduction::Sum
+    );
+    fails("", &["train.reducton=mean"], "--set: unknown key `train.reducton`; the nearest is `train.reduction`");
+    let text = to_toml(&preset()).unwrap();
+    assert!(!text.contains("reduction"), "{text}");
+    let whole = text.replace("[train]", "[train]\nreduction = \"mean\"");
+    assert_eq!(rewrite::<Config>(Path::new("config.toml"), &whole).unwrap(), text);
 }
 
 #[test]

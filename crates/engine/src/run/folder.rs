@@ -137,12 +137,15 @@ impl Difference {
     }
 }
 
-/// At which keys the configuration of the run in `dir` differs from `config_toml`, in alphabetical order.
-pub(super) fn differences(dir: &Path, config_toml: &str) -> Result<Vec<Difference>> {
-    let config = dir.join(checkpoint::CONFIG);
-    let text = fs::read_to_string(&config).map_err(EngineError::io(&config))?;
+/// At which keys the configuration of the run in the folder differs from that of `options`, in alphabetical order.
+pub(super) fn differences(options: &RunOptions) -> Result<Vec<Difference>> {
+    let config = options.dir.join(checkpoint::CONFIG);
+    let mut text = fs::read_to_string(&config).map_err(EngineError::io(&config))?;
+    if let Some(rewrite) = options.rewrite {
+        text = rewrite(&config, &text)?;
+    }
     let found: toml::Table = text.parse().map_err(|e| EngineError::format(&config, e))?;
-    let expected: toml::Table = config_toml.parse().map_err(|e| EngineError::format("the configuration", e))?;
+    let expected: toml::Table = options.config_toml.parse().map_err(|e| EngineError::format("the configuration", e))?;
     let mut all = Vec::new();
     compare("", &found, &expected, &mut all);
     Ok(all)

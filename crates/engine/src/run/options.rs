@@ -1,11 +1,14 @@
 //! What a run is and where it goes, as a caller says it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sconce_core::{Communicator, Device};
 
 use super::{MayChange, WeightFile};
-use crate::dist::alone;
+use crate::{Result, dist::alone};
 
 /// How a run treats what its folder holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct RunOptions {
     pub method: String,
     /// The complete configuration.
     pub config_toml: String,
+    /// How a configuration, given as its file's path and text, is written today: [`config::rewrite`](crate::config::rewrite)
+    /// of its type. With it a run goes on that an older version began, which lacks keys that have a default; without it any
+    /// key that is absent from one of the two is a difference.
+    pub rewrite: Option<fn(&Path, &str) -> Result<String>>,
     /// The seed of every random stream; `None` for that of the run which is resumed, or 0 for a new one.
     pub seed: Option<u64>,
     /// Stop after so many steps in all, those of earlier parts included.
@@ -58,6 +65,7 @@ impl RunOptions {
             start: Start::Fresh,
             method: method.into(),
             config_toml: config_toml.into(),
+            rewrite: None,
             seed: None,
             max_steps: None,
             device: Device::Cpu,

@@ -208,7 +208,7 @@ fn resume(options: &RunOptions) -> Result<Found> {
     check_weights(options, &identity, checkpoint.is_some(), other)?;
     let step = checkpoint.as_ref().map_or(0, |state| state.step);
     let (mut changes, mut needs_same_data) = (Vec::new(), false);
-    for difference in folder::differences(dir, &options.config_toml)? {
+    for difference in folder::differences(options)? {
         match judge(&difference, &options.may_change) {
             Ok(same_data) => needs_same_data |= same_data,
             Err(reason) => {

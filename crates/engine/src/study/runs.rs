@@ -151,17 +151,13 @@ impl PlannedRun {
         let start = if self.dir.join("config.toml").exists() { Start::Resume } else { Start::Fresh };
         let last = self.starts_from.as_ref().map(|dir| Checkpoint::open(&dir.join("checkpoints/last"))).transpose()?;
         let run = RunPlan::look(RunOptions {
-            dir: self.dir.clone(),
             start,
-            method: self.method.to_owned(),
-            config_toml: self.config_toml.clone(),
+            rewrite: Some(config::rewrite::<R::Config>),
             seed: Some(self.seed),
-            max_steps: None,
             device: plan.device.clone(),
             init_from: last.map(|checkpoint| WeightFile::new(checkpoint.model_file())),
-            may_change: Vec::new(),
-            progress: false,
             communicator: plan.ranks.clone(),
+            ..RunOptions::new(&self.dir, self.method, &self.config_toml)
         })?;
         let prepared = R::prepare(config, &run)?;
         let mut run = run.open(R::data_hash(&prepared)?)?;

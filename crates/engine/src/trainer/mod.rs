@@ -2,11 +2,12 @@
 
 mod agreement;
 mod config;
+mod gradients;
 mod state;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use sconce_core::{Batches, Communicator, DType, GradStore, Params, Position, Tensor, Var};
+use sconce_core::{Batches, Communicator, DType, GradStore, Params, Position, Tensor};
 
 pub use self::config::TrainerConfig;
 use crate::{
@@ -14,8 +15,6 @@ use crate::{
     checkpoint::Window,
     clip_coefficient,
     dist::{self, Note},
-    finite::first_not_finite,
-    global_norm,
     progress::Progress,
     threads::{is_ours, on_large_stack},
 };
@@ -185,7 +184,7 @@ impl<'a> Trainer<'a> {
         let mut gradients = on_large_stack(|| sconce_core::backward(&total))??;
         let mut n_batches = 1;
         if let Some((sum, n)) = self.gradients.take() {
-            add(&mut gradients, &sum, self.optimizer.params().map(|(_, var)| var))?;
+            gradients::add(&mut gradients, &sum, self.optimizer.params().map(|(_, var)| var))?;
             n_batches += n;
         }
         let norm = if n_batches == wanted {
@@ -346,23 +345,6 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The norm of the gradients, where it is needed. It is finite only if they are, so that they are looked at by themselves
-    /// only where it is not, or not needed.
-    fn norm(&self, gradients: &GradStore, batch: &impl BatchTensors) -> Result<Option<f64>> {
-        let norm = match self.config.clip_norm {
-            Some(_) => Some(global_norm(gradients, self.optimizer.params().map(|(_, var)| var))?),
-            None => None,
-        };
-        if norm.is_none_or(|norm| !norm.is_finite()) {
-            let named = self.optimizer.params().filter_map(|(name, var)| Some((name, gradients.get(var)?)));
-            if let Some((name, value)) = first_not_finite(named)? {
-                self.require_finite((&format!("gradient of `{name}`"), value), true, batch)?;
-            }
-        }
-        norm.map_or(Ok(()), |norm| self.require_finite(("gradient norm", norm), true, batch))?;
-        Ok(norm)
-    }
-
     /// Whether something that happens every `every` steps, or at the end of each epoch, is due after the last step.
     fn is_at(&self, every: usize) -> bool {
         is_due(self.step, self.position.batch == 0, every)
@@ -411,17 +393,4 @@ fn read(loss: &Loss) -> Result<Vec<(&'static str, f64)>> {
         Ok((name, value.to_dtype(DType::F64)?.to_scalar::<f64>()?))
     })
     .collect()
-}
-
-/// Adds `earlier` to `gradients`, for `params` alone: a store holds gradients of inputs too.
-fn add<'a>(gradients: &mut GradStore, earlier: &GradStore, params: impl Iterator<Item = &'a Var>) -> Result<()> {
-    for var in params {
-        let sum = match (earlier.get(var), gradients.get(var)) {
-            (Some(a), Some(b)) => (a + b)?.detach(),
-            (Some(a), None) => a.clone(),
-            (None, _) => continue,
-        };
-        gradients.insert(var, sum);
-    }
-    Ok(())
 }

@@ -260,6 +260,27 @@ fn a_run_from_before_run_json_goes_on_from_its_checkpoint_or_not_at_all() {
 }
 
 #[test]
+fn a_run_from_before_a_key_goes_on_with_the_keys_default() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Config {
+        epochs: usize,
+        optimizer: toml::Table,
+        #[serde(default)]
+        clip: bool,
+    }
+    let dir = tempfile::tempdir().unwrap();
+    drop(Run::open(options(dir.path(), Start::Fresh)).unwrap());
+    let resumed = |clip: bool| {
+        let config_toml = format!("clip = {clip}\n{}", options(dir.path(), Start::Resume).config_toml);
+        let rewrite: fn(&Path, &str) -> _ = sconce_engine::config::rewrite::<Config>;
+        Run::open(RunOptions { config_toml, rewrite: Some(rewrite), ..options(dir.path(), Start::Resume) })
+    };
+    let error = resumed(true).unwrap_err().to_string();
+    assert!(error.contains("`clip` is false there, not true"), "{error}");
+    resumed(false).unwrap();
+}
+
+#[test]
 fn looking_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let new = dir.path().join("new");

@@ -201,8 +201,7 @@ fn best(
 mod tests {
     use std::{cell::Cell, path::Path};
 
-    use sconce_core::communicator::alone;
-    use sconce_engine::{Recipe as _, RunOptions, RunPlan, Start, config::to_toml, with_threads};
+    use sconce_engine::{Recipe as _, RunOptions, RunPlan, config::to_toml, with_threads};
 
     use super::{super::Recipe, *};
     use crate::images::{Images, Scene};
@@ -217,19 +216,7 @@ mod tests {
     }
 
     fn run(config: &Config, dir: &Path, max_steps: Option<usize>) -> usize {
-        let options = RunOptions {
-            dir: dir.to_owned(),
-            start: Start::Fresh,
-            method: Recipe::METHOD.to_owned(),
-            config_toml: to_toml(config).unwrap(),
-            seed: None,
-            max_steps,
-            device: Device::Cpu,
-            init_from: None,
-            may_change: Vec::new(),
-            progress: false,
-            communicator: alone(),
-        };
+        let options = RunOptions { max_steps, ..RunOptions::new(dir, Recipe::METHOD, to_toml(config).unwrap()) };
         with_threads(Some(1), || {
             DETECTED.set(0);
             let plan = RunPlan::look(options).unwrap();
