@@ -21,3 +21,4 @@ mod source;
 mod two_crop;
 mod voc;
 mod voc_flat;
+mod voc_own;
