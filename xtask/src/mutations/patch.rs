@@ -1,9 +1,6 @@
 //! A mutation: a patch below a header that says what it breaks and which test notices.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, io::Write as _, path::Path, process::Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -17,7 +14,8 @@ pub(crate) const FOLDER: &str = "tests/mutations";
 pub(crate) struct Mutation {
     /// The name of its file, without the extension.
     pub(crate) name: String,
-    pub(crate) path: PathBuf,
+    /// The whole file as it was read: what becomes of it later does not change what is applied.
+    text: String,
     /// The package whose tests have to notice.
     pub(crate) package: String,
     /// The features to test it with, separated by commas; may be empty.
@@ -60,7 +58,7 @@ impl Mutation {
         ensure!(!package.is_empty() && !package.contains(char::is_whitespace), "`package: {package}` is no package");
         ensure!(!features.contains(char::is_whitespace), "`features: {features}`: names are separated by commas");
         ensure!(!test.is_empty(), "`test:` names no test");
-        Ok(Self { name, path: path.to_owned(), package, features, test })
+        Ok(Self { name, text: text.to_owned(), package, features, test })
     }
 
     /// Checks that it applies to the files below `root`.
@@ -85,8 +83,14 @@ impl Mutation {
         if let Some(parent) = root.parent() {
             command.env("GIT_CEILING_DIRECTORIES", parent);
         }
-        let output = command.args(["apply", "--whitespace=nowarn"]).args(options).arg(&self.path).output();
-        let output = output.context("cannot run git")?;
+        command.args(["apply", "--whitespace=nowarn"]).args(options).arg("-");
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().context("cannot run git")?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // Where git ends before it has read all, it says why.
+            let _ = stdin.write_all(self.text.as_bytes());
+        }
+        let output = child.wait_with_output().context("cannot run git")?;
         if output.status.success() {
             return Ok(());
         }

@@ -13,7 +13,7 @@ pub(super) fn check(tree: &Tree, metadata: &Metadata) -> Vec<Violation> {
     let (mutations, mut violations) = headers(tree, metadata, &root);
     for mutation in mutations {
         if let Err(error) = mutation.check(&root) {
-            let path = mutation.path.strip_prefix(&root).unwrap_or(&mutation.path);
+            let path = format!("{FOLDER}/{}.patch", mutation.name);
             violations.push(Violation::of_file(path, format!("{error:#}")));
         }
     }
