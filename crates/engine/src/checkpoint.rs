@@ -220,6 +220,28 @@ pub(crate) fn recover(dir: &Path) -> Result<()> {
     remove(&beside(dir, "new"))
 }
 
+/// The first file of a checkpoint's folder that no checkpoint has.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(crate) fn foreign(dir: &Path) -> Result<Option<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        entries => entries.map_err(EngineError::io(dir))?,
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        all.push(entry.map_err(EngineError::io(dir))?.path());
+    }
+    all.sort();
+    let is_own = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.strip_suffix(".tmp").unwrap_or(&name);
+        [MODEL, OPTIMIZER, EMA, CONFIG, STATE].contains(&name) || name.ends_with(&tracked_file(""))
+    };
+    Ok(all.into_iter().find(|path| !is_own(path)))
+}
+
 /// Removes a checkpoint, whole or not.
 ///
 /// # Errors

@@ -343,9 +343,12 @@ fn unknown(origin: &str, key: &str, expected: &[String], known: &Table) -> Engin
         table = table.and_then(|table| table.get(part)).and_then(Value::as_table);
     }
     siblings.extend(table.into_iter().flat_map(|table| table.keys().cloned()));
+    // Another variant may have had the very key.
+    siblings.retain(|sibling| sibling != last);
     let within = |name: String| if parent.is_empty() { name } else { format!("{parent}.{name}") };
     // The right key in the wrong table is as likely as a slip of the hand, but only if no sibling looks like it.
-    let nearest = nearest(last, &siblings).map(within).or_else(|| elsewhere(known, "", last));
+    let nearest =
+        nearest(last, &siblings).map(within).or_else(|| elsewhere(known, "", last)).filter(|nearest| nearest != key);
     EngineError::UnknownKey { origin: origin.to_owned(), key: key.to_owned(), nearest }
 }
 

@@ -41,6 +41,12 @@ pub enum EngineError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Something lies where a run's files are replaced as a whole.
+    #[error("{path}: no run wrote this, and --force would remove it; move it elsewhere", path = path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A new run was asked for in a folder that holds something, but no run.
     #[error("{dir} is not empty, and no run wrote what is in it ({first}{}): choose another folder", if *n > 1 { format!(" and {} more", n - 1) } else { String::new() }, dir = dir.display())]
     NoRun {

@@ -66,7 +66,6 @@ pub mod config;
 pub mod dist;
 mod ema;
 mod error;
-mod finite;
 mod json;
 mod log;
 mod loss;
@@ -100,8 +99,8 @@ pub use optim::{Optimizer, OptimizerConfig, ParamGroup};
 pub use predictions::Predictions;
 #[cfg(feature = "cli")]
 pub use recipe::{
-    Arm, ClaimSpec, ComparisonSpec, Evaluation, InitialWeights, PredictRequest, Preset, Profile, Recipe, Study,
-    Weights, preset,
+    Arm, ClaimSpec, ComparisonSpec, EVALUATED_DATA, Evaluation, InitialWeights, PredictRequest, Preset, Profile,
+    Recipe, Study, Weights, preset,
 };
 pub use run::{ChangeRule, ConfigChange, MayChange, Run, RunFile, RunOptions, RunPlan, Start, WeightFile, run_config};
 pub use schedule::{Clock, Decay, ScheduleConfig, Unit, Warmup};

@@ -40,6 +40,11 @@ impl<'a> Predictions<'a> {
         self.n_failed += 1;
     }
 
+    /// Says on stderr what else is to be known of what lies at `path`: no failure.
+    pub fn note(&self, path: &Path, text: impl fmt::Display) {
+        eprintln!("{}: {text}", path.display());
+    }
+
     /// # Errors
     /// If a file has failed.
     pub(crate) fn finish(self) -> anyhow::Result<()> {

@@ -15,6 +15,10 @@ use crate::{EngineError, Predictions, Run, RunPlan, WeightFile, config};
 /// Named results of an evaluation. Numbers, and what is no number, such as a confusion matrix.
 pub type Evaluation = BTreeMap<String, serde_json::Value>;
 
+/// Under this name an evaluation has lines of text that say what the data are, and what of them was left out: shown beside the
+/// table, and a part of the JSON.
+pub const EVALUATED_DATA: &str = "data";
+
 /// A method: its configuration, its claims, and what its binary does. See [`cli::main`](crate::cli::main).
 ///
 /// Every function is called within [`with_threads`](crate::with_threads), so that a deep graph finds a stack that holds it.
@@ -76,7 +80,7 @@ pub trait Recipe: Sized + 'static {
     /// Whatever stops it, [`EngineError::Interrupted`] among others.
     fn train(config: &Self::Config, prepared: Self::Prepared, run: &mut Run) -> anyhow::Result<()>;
 
-    /// Evaluates a model.
+    /// Evaluates a model; what the data are stands under [`EVALUATED_DATA`].
     ///
     /// # Errors
     /// If the data or the weights cannot be read.

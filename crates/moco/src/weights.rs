@@ -84,8 +84,12 @@ pub(crate) fn load_encoder_or_backbone(params: &Params, file: &WeightFile) -> Re
 /// [`MocoError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`MocoError::NoEncoder`] for a
 /// file of something else.
 pub fn convert(input: &WeightFile, output: &Path) -> Result<Converted> {
-    let (content, encoder) = read(input, &MARKS)?;
+    let network = weights::known_network(&weights::read_weights(&input.path)?);
+    // Where all names of the network say which prefix is meant, and else where its first ones do.
+    let whole = network.and_then(|network| read(input, &network.names).ok());
+    let (content, encoder) = whole.map_or_else(|| read(input, &MARKS), Ok)?;
     let backbone = encoder.without(|name| name.starts_with(HEAD), "of the projection head or the classifier");
+    let backbone = backbone.of_known_network();
     weights::write_weights(&backbone, output)?;
     Ok(Converted { content, tensors: backbone.tensors().len(), report: ConvertReport::new(&backbone, None) })
 }

@@ -3,6 +3,12 @@
 use sconce_core::{Error, Result, nn::BatchNormKind};
 use serde::{Deserialize, Serialize};
 
+/// Blocks of a stage beyond this are a slip: ResNet-152 has 36.
+const MOST_BLOCKS: usize = 1024;
+
+/// Channels of an input beyond this are a slip too.
+const MOST_CHANNELS: usize = 1 << 14;
+
 /// How a [`ResNet`](super::ResNet) is built.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -173,8 +179,11 @@ impl ResNetConfig {
     /// [`Error::Argument`] with the first setting that has no sense.
     pub fn validate(&self) -> Result<()> {
         const OP: &str = "ResNetConfig";
-        if self.in_channels == 0 || self.blocks.contains(&0) {
-            return Err(Error::argument(OP, "in_channels and blocks", (self.in_channels, self.blocks), "at least 1"));
+        if !(1..=MOST_CHANNELS).contains(&self.in_channels) {
+            return Err(Error::argument(OP, "in_channels", self.in_channels, format!("1 to {MOST_CHANNELS}")));
+        }
+        if !self.blocks.iter().all(|blocks| (1..=MOST_BLOCKS).contains(blocks)) {
+            return Err(Error::argument(OP, "blocks", self.blocks, format!("1 to {MOST_BLOCKS} in each stage")));
         }
         if !(self.width > 0.0 && self.width <= 64.0) {
             return Err(Error::argument(OP, "width", self.width, "more than 0 and at most 64"));

@@ -12,7 +12,7 @@ use sconce_core::{Error, write_tensors};
 use super::{
     Extent, KeyMap, PassedOver, Prefix, StateDict,
     error::{Result, WeightsError},
-    network::nearest,
+    network::known_network,
 };
 
 /// Names that a report tells of each kind.
@@ -62,7 +62,7 @@ impl ConvertReport {
                 let lacks = |name: &&String| !weights.tensors().contains_key(*name);
                 (Some("the network".to_owned()), Some(names.iter().filter(lacks).cloned().collect()))
             }
-            None => nearest(weights).unzip(),
+            None => known_network(weights).map(|network| (network.name, network.lacks)).unzip(),
         };
         let passed_over = weights.passed_over();
         Self { written: weights.tensors().len(), network, lacks: lacks.unwrap_or_default(), passed_over }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sconce_core::{Error, LoadReport, Params, Tensor, Tolerance};
+use sconce_core::{Error, LoadReport, Params, Tensor, Tolerance, first_not_finite};
 
 use super::{Prefix, StateDict, error::Result};
 
@@ -46,7 +46,7 @@ fn is_wanted(name: &str, head: &[&str]) -> bool {
 /// ```
 ///
 /// # Errors
-/// [`Error::Load`] names what is missing, unexpected or misshapen, [`WeightsError::Tensor`] what is no tensor of numbers,
+/// [`Error::Load`] names what is missing, unexpected or misshapen, [`WeightsError::Tensor`] what is no tensor of numbers, or holds NaN or infinity,
 /// [`WeightsError::Prefix`] the prefixes that have some of the names; `params` is then as it was.
 ///
 /// [`WeightsError::Tensor`]: super::WeightsError::Tensor
@@ -68,6 +68,9 @@ pub fn load_backbone(params: &Params, weights: &StateDict, head: &[&str]) -> Res
     }
     if report != LoadReport::default() {
         return Err(Error::Load { origin: weights.origin().to_owned(), report: Box::new(report) }.into());
+    }
+    if let Some((name, value)) = first_not_finite(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))? {
+        return Err(weights.misfit(name, format!("holds {value}, expected finite numbers")));
     }
     Ok(params.load(weights.origin(), &tensors, Tolerance::Missing)?)
 }

@@ -25,6 +25,7 @@ pub use error::WeightsError;
 pub use holder::Holder;
 pub use key_map::{KeyMap, Rule, Unmatched};
 pub use load::{load_backbone, wanted_names};
+pub use network::{KnownNetwork, known_network};
 pub use prefix::Prefix;
 pub use pth::{Extent, PthError, read_pth};
 pub use state_dict::{PassedOver, StateDict, read_weights};

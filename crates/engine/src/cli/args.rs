@@ -92,7 +92,8 @@ pub(super) struct Train {
     /// (`trainer.epochs`), or name another place of the same data.
     #[arg(long, conflicts_with = "force")]
     pub(super) resume: bool,
-    /// Start over in a folder that has a run; other files in it stay. A folder that holds something else is refused.
+    /// Start over in a folder that has a run; other files in it stay, but for pictures in `pictures` and lines in `logs`, which
+    /// are the run's. A folder that holds something else is refused.
     #[arg(long)]
     pub(super) force: bool,
     /// Weights to start from: a safetensors file, or one that PyTorch wrote.

@@ -13,7 +13,7 @@ use super::{
     train::train,
 };
 use crate::{
-    Checkpoint, EngineError, PredictRequest, Predictions, Recipe, Weights, config,
+    Checkpoint, EVALUATED_DATA, EngineError, PredictRequest, Predictions, Recipe, Weights, config,
     dist::Session,
     study::{StudyOptions, reproduce},
     with_threads,
@@ -59,7 +59,12 @@ fn study<R: Recipe>(args: args::Reproduce, session: &Session) -> anyhow::Result<
 fn eval<R: Recipe>(args: args::Eval) -> anyhow::Result<()> {
     let (config, weights) = open_model::<R>(&args.model)?;
     let device = args.machine.device.open()?;
-    let results = with_threads(args.machine.threads, || R::eval(&config, &weights, &device))??;
+    let mut results = with_threads(args.machine.threads, || R::eval(&config, &weights, &device))??;
+    let lines = results.get(EVALUATED_DATA).and_then(serde_json::Value::as_array);
+    lines.into_iter().flatten().filter_map(serde_json::Value::as_str).for_each(|line| eprintln!("{line}"));
+    if !args.json {
+        results.remove(EVALUATED_DATA);
+    }
     if args.json {
         return print(&(serde_json::to_string(&results)? + "\n"));
     }

@@ -11,7 +11,8 @@ use crate::{
 pub(super) fn train<R: Recipe>(args: args::Train, session: &Session) -> anyhow::Result<()> {
     let config = training_configuration::<R>(&args)?;
     if let Some(path) = args.init_from.as_ref().filter(|path| !path.is_file()) {
-        anyhow::bail!("--init-from {}: no such file", path.display());
+        let what = if path.is_dir() { "a folder, expected a file of weights in it" } else { "no such file" };
+        anyhow::bail!("--init-from {}: {what}", path.display());
     }
     let has_prefix = args.prefix.prefix.is_some();
     anyhow::ensure!(!has_prefix || args.init_from.is_some(), "--prefix goes with --init-from");

@@ -17,13 +17,13 @@ pub(crate) struct AppendLog {
 }
 
 impl AppendLog {
-    /// Opens or creates `path` and cuts it to its first `keep` bytes.
+    /// Opens `path` and cuts it to its first `keep` bytes; of none it is created.
     ///
     /// # Errors
     /// If the file cannot be opened, or is shorter than that.
     pub(crate) fn open(path: PathBuf, keep: u64) -> Result<Self> {
         let io = |e| EngineError::io(&path)(e);
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        let mut file = OpenOptions::new().create(keep == 0).truncate(false).write(true).open(&path).map_err(io)?;
         let found = file.metadata().map_err(io)?.len();
         if found < keep {
             return Err(EngineError::format(

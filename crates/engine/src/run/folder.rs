@@ -46,7 +46,10 @@ pub(super) fn is_run(dir: &Path) -> bool {
 /// configuration.
 pub(super) fn is_vacant(dir: &Path) -> Result<bool> {
     let present = names(dir)?;
-    Ok(present.is_empty() || (is_run(dir) && present.iter().all(|name| name == Identity::FILE)))
+    // A run may have ended while it wrote the one or the other.
+    let first = [Identity::FILE, checkpoint::CONFIG].map(|name| format!("{name}.tmp"));
+    let is_first = |name: &String| name == Identity::FILE || first.contains(name);
+    Ok(present.is_empty() || (is_run(dir) && present.iter().all(is_first)))
 }
 
 /// Whether the run in `dir` has got as far as writing its configuration.
@@ -72,8 +75,14 @@ pub(super) fn check_free(dir: &Path) -> Result<()> {
     if is_run(dir) { lock(dir).map(drop) } else { Ok(()) }
 }
 
-/// Checks that nothing that a run would replace was there before it, as an earlier version could leave it.
+/// Checks that nothing that a run would replace was there before it, as an earlier version could leave it, or has been put among
+/// its checkpoints.
 pub(super) fn check_foreign(dir: &Path) -> Result<()> {
+    for name in ["last", "best"] {
+        if let Some(path) = checkpoint::foreign(&dir.join(CHECKPOINTS).join(name))? {
+            return Err(EngineError::Foreign { path });
+        }
+    }
     let ours = [checkpoint::CONFIG, METRICS, EVENTS, Summary::FILE, Identity::FILE, REPORT];
     match foreign(dir)?.into_iter().find(|name| ours.contains(&name.as_str())) {
         Some(first) => Err(EngineError::NoRun { dir: dir.to_owned(), first, n: 1 }),
@@ -139,12 +148,15 @@ impl Difference {
 
 /// At which keys the configuration of the run in the folder differs from that of `options`, in alphabetical order.
 pub(super) fn differences(options: &RunOptions) -> Result<Vec<Difference>> {
-    let config = options.dir.join(checkpoint::CONFIG);
-    let mut text = fs::read_to_string(&config).map_err(EngineError::io(&config))?;
-    if let Some(rewrite) = options.rewrite {
-        text = rewrite(&config, &text)?;
-    }
-    let found: toml::Table = text.parse().map_err(|e| EngineError::format(&config, e))?;
+    let path = options.dir.join(checkpoint::CONFIG);
+    let text = fs::read_to_string(&path).map_err(EngineError::io(&path))?;
+    differences_from(&path, text, options)
+}
+
+/// At which keys the configuration `text`, which stands in the file `path`, differs from that of `options`, in alphabetical order.
+pub(super) fn differences_from(path: &Path, text: String, options: &RunOptions) -> Result<Vec<Difference>> {
+    let text = options.rewrite.map_or(Ok(text.clone()), |rewrite| rewrite(path, &text))?;
+    let found: toml::Table = text.parse().map_err(|e| EngineError::format(path, e))?;
     let expected: toml::Table = options.config_toml.parse().map_err(|e| EngineError::format("the configuration", e))?;
     let mut all = Vec::new();
     compare("", &found, &expected, &mut all);

@@ -10,7 +10,7 @@ use super::{
     folder::{self, CHECKPOINTS, Difference},
     identity::{Identity, StartWeights},
 };
-use crate::{Checkpoint, CheckpointState, EngineError, Result, dist::on_root};
+use crate::{Checkpoint, CheckpointState, EngineError, Result, checkpoint::CONFIG, dist::on_root};
 
 /// A key of the configuration, or a table of it, that a run which is resumed may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,13 +182,13 @@ fn resume(options: &RunOptions) -> Result<Found> {
         return Err(nothing("start it without --resume"));
     }
     let checkpoint = match Checkpoint::open(&dir.join(CHECKPOINTS).join("last")) {
-        Ok(checkpoint) => Some(checkpoint.state().clone()),
+        Ok(checkpoint) => Some(checkpoint),
         Err(EngineError::NoCheckpoint { .. }) => None,
         Err(e) => return Err(e),
     };
     let identity = match (Identity::read(dir)?, &checkpoint) {
         (Some(identity), _) => identity,
-        (None, Some(state)) => Identity::of_checkpoint(state),
+        (None, Some(checkpoint)) => Identity::of_checkpoint(checkpoint.state()),
         (None, None) => {
             return Err(nothing("it has no checkpoint, and does not say how it began; --force starts over"));
         }
@@ -206,9 +206,21 @@ fn resume(options: &RunOptions) -> Result<Found> {
         return Err(other("seed", identity.seed.to_string(), seed.to_string()));
     }
     check_weights(options, &identity, checkpoint.is_some(), other)?;
-    let step = checkpoint.as_ref().map_or(0, |state| state.step);
+    let step = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state().step);
     let (mut changes, mut needs_same_data) = (Vec::new(), false);
-    for difference in folder::differences(options)? {
+    let mut differences = folder::differences(options)?;
+    if let Some(checkpoint) = &checkpoint {
+        // What it was trained with, which a hand may have changed in the folder's file; what was changed before is known.
+        let is_known = |found: &Difference| {
+            differences.iter().any(|d| d.key == found.key)
+                || identity.changes.iter().any(|change| change.key == found.key && change.to == found.expected)
+        };
+        let file = checkpoint.dir().join(CONFIG);
+        let by_hand = folder::differences_from(&file, checkpoint.config_toml().to_owned(), options)?;
+        let by_hand: Vec<Difference> = by_hand.into_iter().filter(|found| !is_known(found)).collect();
+        differences.extend(by_hand);
+    }
+    for difference in differences {
         match judge(&difference, &options.may_change) {
             Ok(same_data) => needs_same_data |= same_data,
             Err(reason) => {
@@ -219,7 +231,8 @@ fn resume(options: &RunOptions) -> Result<Found> {
         let Difference { key, found, expected } = difference;
         changes.push(ConfigChange { step, key, from: found, to: expected });
     }
-    Ok(Found { identity, resumed: checkpoint, changes, needs_same_data })
+    let resumed = checkpoint.map(|checkpoint| checkpoint.state().clone());
+    Ok(Found { identity, resumed, changes, needs_same_data })
 }
 
 /// Checks that the weights named by `options` are those that the run began with, and if it begins again, that they are still

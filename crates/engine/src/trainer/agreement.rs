@@ -1,9 +1,9 @@
 //! What all ranks must see alike, so that none goes on where another stops.
 
-use sconce_core::write_tensors;
+use sconce_core::{first_not_finite, write_tensors};
 
 use super::{BatchTensors, Trainer};
-use crate::{EngineError, Result, dist, finite::first_not_finite};
+use crate::{EngineError, Result, dist};
 
 impl Trainer<'_> {
     /// Checks that no parameter or buffer has overflowed, before a checkpoint would replace one that is whole.

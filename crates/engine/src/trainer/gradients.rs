@@ -1,9 +1,9 @@
 //! The gradients of an update, between the backward pass and the optimiser.
 
-use sconce_core::{GradStore, Var};
+use sconce_core::{GradStore, Var, first_not_finite};
 
 use super::{BatchTensors, Trainer};
-use crate::{Result, finite::first_not_finite, global_norm};
+use crate::{Result, global_norm};
 
 impl Trainer<'_> {
     /// The norm of the gradients, where it is needed. It is finite only if they are, so that they are looked at by themselves

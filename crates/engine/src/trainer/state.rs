@@ -1,6 +1,6 @@
 //! What of a trainer a checkpoint holds, and back.
 
-use sconce_core::{Tolerance, read_tensors};
+use sconce_core::{Position, Tolerance, read_tensors};
 
 use super::Trainer;
 use crate::{
@@ -44,6 +44,16 @@ impl Trainer<'_> {
         if state.batches_per_epoch != batches_per_epoch {
             let what = format!("batches in an epoch, in a run that resumes {}", checkpoint.dir().display());
             return Err(EngineError::mismatch(what, batches_per_epoch, state.batches_per_epoch));
+        }
+        let Position { epoch, batch } = state.position;
+        let of_epoch = batches_per_epoch.div_ceil(self.config.accumulate);
+        let step = epoch.checked_mul(of_epoch).map(|steps| steps + batch / self.config.accumulate);
+        if epoch > self.config.epochs || batch >= batches_per_epoch || step != Some(state.step) {
+            let found = format!("step {} at epoch {epoch}, batch {batch}", state.step);
+            let expected =
+                format!("one of {} epochs of {batches_per_epoch} batches, {of_epoch} steps", self.config.epochs);
+            let what = checkpoint.dir().join(checkpoint::STATE).display().to_string();
+            return Err(EngineError::mismatch(what, found, expected));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 mod folder;
+mod left_behind;
 mod ranks;
 mod regression;
 mod resume;

@@ -53,7 +53,10 @@ fn too_few_labels_and_weights_that_are_not_finite_are_named() {
     tensors.insert("encoder_q.conv1.weight".to_owned(), bad);
     let file = folder.path().join("bad.safetensors");
     sconce_core::write_tensors(&file, &tensors).unwrap();
-    fails_with(moco(&["eval", "--preset", "smoke", "--weights"]).arg(&file), &["NaN in row 0", "weights"]);
+    fails_with(
+        moco(&["eval", "--preset", "smoke", "--weights"]).arg(&file),
+        &["bad.safetensors", "conv1.weight", "holds NaN"],
+    );
 }
 
 #[test]

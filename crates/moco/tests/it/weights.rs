@@ -77,6 +77,35 @@ fn a_converted_backbone_has_torchvisions_names_and_goes_into_a_backbone() {
 }
 
 #[test]
+fn of_several_networks_the_whole_one_is_converted_and_nothing_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let params = Params::new(0, DType::F32, &Device::Cpu);
+    ResNet::new(&params.scope(), &ResNetConfig { width: 0.0625, ..ResNetConfig::resnet18() }).unwrap();
+    let whole = params.tensors();
+    let below = |prefix: &str| whole.iter().map(|(name, t)| (format!("{prefix}{name}"), t.clone())).collect::<Vec<_>>();
+    let converted = |name: &str, tensors: Vec<(String, Tensor)>| {
+        let (input, output) = (folder.path().join(name), folder.path().join(format!("{name}-out")));
+        sconce_core::write_tensors(&input, &tensors.into_iter().collect()).unwrap();
+        let converted = convert(&WeightFile::new(input), &output).unwrap();
+        (read_tensors(&output).unwrap(), converted.to_string())
+    };
+    let mut tensors = [below(""), below("student."), below("teacher.")].concat();
+    tensors.push(("mask".to_owned(), Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap()));
+    tensors.push(("fc.weight".to_owned(), Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap()));
+    let (written, said) = converted("beside", tensors);
+    assert_eq!(written.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
+    assert!(said.contains("a tensor beside a ResNet-18"), "{said}");
+    let mut tensors = [below("a."), below("b.")].concat();
+    tensors.retain(|(name, _)| name != "b.layer4.1.conv2.weight");
+    let (written, _) = converted("prefixes", tensors);
+    assert_eq!(written.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>());
+    // A larger network than any that is known stays whole.
+    let mut tensors = below("");
+    tensors.push(("layer4.2.conv1.weight".to_owned(), Tensor::zeros(3, DType::F32, &Device::Cpu).unwrap()));
+    assert_eq!(converted("larger", tensors).0.len(), whole.len() + 1);
+}
+
+#[test]
 fn a_backbone_leaves_the_head_alone_and_other_files_are_refused() {
     let (params, _) = encoder(Head::Linear);
     let head = params.tensors()["fc.weight"].copy().unwrap();

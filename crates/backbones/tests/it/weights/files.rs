@@ -138,3 +138,32 @@ fn what_stands_around_tensors_is_passed_over_and_a_small_file_may_expand_its_num
         assert_eq!(flat(weights.tensor("wide").unwrap()), row.repeat(30));
     }
 }
+
+#[test]
+fn weights_that_are_not_finite_are_named_before_a_model_has_them() {
+    let params = || {
+        let params = Params::new(0, DType::F32, &Device::Cpu);
+        params.scope().buffer("a.weight", 3, 0.5, DType::F32).unwrap();
+        params.scope().buffer("b.running_var", 3, 0.5, DType::F32).unwrap();
+        params
+    };
+    for (name, value) in
+        [("a.weight", f64::NAN), ("b.running_var", f64::INFINITY), ("b.running_var", f64::NEG_INFINITY)]
+    {
+        for dtype in [DType::F32, DType::F64, DType::F16] {
+            let mut tensors = params().tensors();
+            let bad = Tensor::new(&[1.0, value, 2.0], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
+            tensors.insert(name.to_owned(), bad);
+            let model = params();
+            let error = load_backbone(&model, &StateDict::new("w.pth", tensors), &[]).unwrap_err();
+            let expected = format!("w.pth: `{name}` holds {value}, expected finite numbers");
+            assert_eq!(error.to_string(), expected);
+            assert_eq!(flat(&model.tensors()["a.weight"]), [0.5; 3]);
+        }
+    }
+    // Large ones are numbers, and so is what a head of the file has.
+    let mut tensors = params().tensors();
+    tensors.insert("a.weight".to_owned(), Tensor::new(&[1e300, f64::MIN_POSITIVE, -0.0], &Device::Cpu).unwrap());
+    tensors.insert("fc.bias".to_owned(), Tensor::new(&[f32::NAN], &Device::Cpu).unwrap());
+    assert!(load_backbone(&params(), &StateDict::new("w.pth", tensors), &["fc."]).is_ok());
+}

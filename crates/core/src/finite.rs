@@ -2,9 +2,8 @@
 
 use candle_core::{CpuStorage, Storage};
 use rayon::prelude::*;
-use sconce_core::{DType, Tensor};
 
-use crate::Result;
+use crate::{DType, Result, Tensor};
 
 /// Elements that one task looks at.
 const CHUNK: usize = 1 << 16;
@@ -12,8 +11,8 @@ const CHUNK: usize = 1 << 16;
 /// The first of `tensors` that holds an infinity or NaN, and the first such value in it. Integers are finite.
 ///
 /// # Errors
-/// [`EngineError::Candle`](crate::EngineError::Candle) if a tensor cannot be read.
-pub(crate) fn first_not_finite<'a>(
+/// [`Error::Candle`](crate::Error::Candle) if a tensor cannot be read.
+pub fn first_not_finite<'a>(
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> Result<Option<(&'a str, f64)>> {
     for (name, tensor) in tensors {
@@ -57,9 +56,8 @@ fn sum<T: Copy + std::ops::AddAssign>(x: &[T], zero: T, f: impl Fn(T) -> T) -> T
 
 #[cfg(test)]
 mod tests {
-    use sconce_core::Device;
-
     use super::*;
+    use crate::Device;
 
     #[test]
     fn the_first_tensor_that_is_not_finite_is_named_with_its_value() {
