@@ -147,7 +147,7 @@ impl Version {
     fn parse(&self, bytes: &[u8], origin: &Path) -> Result<(Vec<Image>, Vec<u32>)> {
         let length = self.n_labels + 3 * PLANE;
         if bytes.is_empty() {
-            return Err(DataError::Empty { path: origin.to_owned(), expected: "records of images" });
+            return Err(DataError::empty(origin.to_owned(), "records of images"));
         }
         let (mut images, mut labels) = (Vec::new(), Vec::new());
         for (i, record) in bytes.chunks(length).enumerate() {

@@ -260,6 +260,7 @@ impl ImageDataset {
             objects: None,
             images_without_objects: None,
             clipped_boxes: 0,
+            images_as_stored: 0,
             left_out: self.left_out.to_vec(),
             objects_left_out: Vec::new(),
         }
@@ -307,10 +308,11 @@ impl ImageDataset {
     /// Cuts `fraction` of the samples off: what remains, and what was cut off, both in the order of this dataset.
     ///
     /// The draw depends on `seed` alone, and takes the same fraction of every class, rounded to whole samples; without labels, of
-    /// all. For a test part beside a validation part, cut twice.
+    /// all. Where that leaves a part empty, because classes are small, it takes the fraction of all samples, and leaves one of each
+    /// class. For a test part beside a validation part, cut twice.
     ///
     /// # Errors
-    /// [`DataError::Argument`] if `fraction` leaves either part empty.
+    /// [`DataError::Argument`] if either part would be empty even so.
     pub fn split_off(&self, fraction: f64, seed: u64) -> Result<(Self, Self)> {
         let (rest, cut) = self.split_indices(fraction, seed)?;
         let cut = self.subset(&cut)?;
@@ -333,12 +335,36 @@ impl ImageDataset {
             let n_cut = (members.len() as f64 * fraction).round() as usize;
             members.iter().take(n_cut).for_each(|&i| is_cut[i] = true);
         }
+        let n_cut = is_cut.iter().filter(|&&is_cut| is_cut).count();
+        let wanted = (self.len() as f64 * fraction).round() as usize;
+        if (n_cut == 0 && wanted > 0) || (n_cut == self.len() && wanted < self.len()) {
+            is_cut = self.cut_of_all(wanted, seed);
+        }
         let (cut, rest): (Vec<usize>, Vec<usize>) = (0..self.len()).partition(|&i| is_cut[i]);
         if cut.is_empty() || rest.is_empty() {
-            let expected = format!("a fraction that leaves samples of the {} on both sides", self.len());
-            return Err(DataError::argument("fraction to split off", fraction, expected));
+            let found = format!("{fraction} of {} samples in {} classes", self.len(), self.classes.len());
+            let expected = "samples to split off that leave one of each class";
+            return Err(DataError::argument("fraction to split off", found, expected));
         }
         Ok((rest, cut))
+    }
+
+    /// Which samples a split of `wanted` takes of all together, as far as classes can spare them.
+    fn cut_of_all(&self, wanted: usize, seed: u64) -> Vec<bool> {
+        let label = |i: usize| self.labels.as_deref().map_or(0, |labels| labels[i] as usize);
+        let mut left = vec![0usize; self.classes.len().max(1)];
+        (0..self.len()).for_each(|i| left[label(i)] += 1);
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        Rng::keyed(seed, "split of all", [0, 0]).shuffle(&mut order);
+        let (mut is_cut, mut n_cut) = (vec![false; self.len()], 0);
+        for i in order {
+            if n_cut < wanted && left[label(i)] > 1 {
+                is_cut[i] = true;
+                left[label(i)] -= 1;
+                n_cut += 1;
+            }
+        }
+        is_cut
     }
 
     /// The SHA-256 of the content, in hexadecimal: the class names, then for each sample its label and its size and pixels,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{OnInvalid, Orientation};
+use crate::{LeftOut, OnInvalid, Orientation};
 
 /// A result whose error is [`DataError`].
 pub type Result<T> = std::result::Result<T, DataError>;
@@ -104,12 +104,14 @@ pub enum DataError {
         fits_as: Option<Orientation>,
     },
     /// A folder, or a list, without what it should hold.
-    #[error("{path}: empty, expected {expected}", path = path.display())]
+    #[error("{path}: empty, expected {expected}{left_out}", path = path.display())]
     Empty {
         /// The folder or the file.
         path: PathBuf,
         /// What it should hold.
         expected: &'static str,
+        /// What it holds instead and was left out, with what is wrong with the first: empty, or behind a semicolon.
+        left_out: String,
     },
     /// Two datasets that should name their classes alike do not.
     #[error("{origin}: class {index} is {found}, expected {expected}")]
@@ -254,6 +256,29 @@ impl DataError {
                 Self::Decode { path, reason: format!("{reason}; on_invalid = \"skip\" leaves such files out") }
             }
             (error, _) => error,
+        }
+    }
+
+    /// [`DataError::Empty`] of what holds nothing else either.
+    pub fn empty(path: impl Into<PathBuf>, expected: &'static str) -> Self {
+        Self::Empty { path: path.into(), expected, left_out: String::new() }
+    }
+
+    /// The same; of something empty it says what was left out.
+    pub(crate) fn because_of(self, left_out: &[LeftOut]) -> Self {
+        match self {
+            Self::Empty { path, expected, left_out: before } if before.is_empty() => {
+                let reasons: Vec<String> = left_out
+                    .iter()
+                    .filter(|left_out| left_out.count > 0)
+                    .map(|LeftOut { reason, count, details }| {
+                        let first = details.first().map(|first| format!(", the first: {first}")).unwrap_or_default();
+                        format!("; {count} left out {reason}{first}")
+                    })
+                    .collect();
+                Self::Empty { path, expected, left_out: reasons.concat() }
+            }
+            error => error,
         }
     }
 

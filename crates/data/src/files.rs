@@ -1,13 +1,26 @@
 //! Image files in folders.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::{DataError, Result};
+use crate::{DataError, LeftOut, Result};
 
-const EXTENSIONS: [&str; 9] = ["png", "jpg", "jpeg", "webp", "bmp", "ppm", "pgm", "pbm", "pnm"];
+const EXTENSIONS: [&str; 11] = ["png", "jpg", "jpeg", "webp", "bmp", "ppm", "pgm", "pbm", "pnm", "jfif", "jpe"];
+
+/// Extensions of pictures that are not read: whoever has such files wants to know that they are left out.
+const UNREAD: [&str; 17] = [
+    "gif", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl", "tga", "ico", "svg", "psd", "exr", "dng", "nef", "cr2",
+    "arw",
+];
+
+/// Why pictures are left out whose kind is not read.
+const OTHER_KINDS: &str = "of kinds that are not read";
+
+/// A folder with such a file is the output of a run, whose pictures are no data: `sconce-engine` leaves it.
+const RUN_MARKER: &str = ".sconce";
 
 /// What a folder of images should hold.
 pub(crate) const IMAGES: &str = "PNG, JPEG, WebP, BMP or PNM files";
@@ -18,8 +31,8 @@ const NOT_OURS: [&str; 2] = ["__MACOSX", "@eaDir"];
 /// The image files that `paths` name, in their order: a file is itself, a folder every image file below it, in the order of
 /// folders and files. What a command line that takes pictures does with its arguments.
 ///
-/// Images are `.png`, `.jpg`, `.jpeg`, `.webp`, `.bmp` and `.p?m`, whatever the case. Hidden files and folders are not looked at.
-/// A file that is named is taken whatever its ending; none is opened.
+/// Images are `.png`, `.jpg`, `.jpeg`, `.jfif`, `.jpe`, `.webp`, `.bmp` and `.p?m`, whatever the case. Hidden files and folders,
+/// and folders of runs, are not looked at. A file that is named is taken whatever its ending; none is opened.
 ///
 /// # Errors
 /// [`DataError::Io`] for a path that does not exist or a folder that cannot be read, [`DataError::Empty`] for a folder without
@@ -39,22 +52,93 @@ pub fn image_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The image files of a command's arguments.
+#[derive(Debug, Default)]
+pub struct FoundImages {
+    /// The files in the order of the arguments, each with its path below the one that it was found by.
+    pub files: Vec<(PathBuf, PathBuf)>,
+    /// Arguments that are not there, or hold no images.
+    pub failed: Vec<(PathBuf, DataError)>,
+    /// Folders that hold pictures of other kinds too, which are left out.
+    pub left_out: Vec<(PathBuf, LeftOut)>,
+}
+
+/// [`image_files`] that goes on behind an argument that is wrong, and says what it has left out.
+pub fn find_images<P: AsRef<Path>>(paths: &[P]) -> FoundImages {
+    let mut found = FoundImages::default();
+    for path in paths.iter().map(AsRef::as_ref) {
+        let mut unread = Unread::default();
+        let is_folder = fs::metadata(path).map_err(DataError::io(path)).map(|metadata| metadata.is_dir());
+        let files = match is_folder {
+            Ok(true) => pictures_below(path, "", &mut unread),
+            Ok(false) => {
+                found.files.push((path.to_owned(), path.file_name().unwrap_or_default().into()));
+                continue;
+            }
+            Err(error) => Err(error),
+        };
+        match files {
+            Ok(names) => found.files.extend(names.into_iter().map(|name| (path.join(&name), name.into()))),
+            Err(error) => {
+                found.failed.push((path.to_owned(), error));
+                continue;
+            }
+        }
+        let unread = unread.left_out();
+        if unread.count > 0 {
+            found.left_out.push((path.to_owned(), unread));
+        }
+    }
+    found
+}
+
 /// The image files below `root/folder`, as paths below `root`, in the order of folders and files.
 ///
 /// # Errors
 /// [`DataError::Io`], or [`DataError::Empty`] if there are none.
 pub(crate) fn images_below(root: &Path, folder: &str) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+    pictures_below(root, folder, &mut Unread::default())
+}
+
+/// [`images_below`], which notes the pictures of other kinds.
+pub(crate) fn pictures_below(root: &Path, folder: &str, unread: &mut Unread) -> Result<Vec<String>> {
+    let (mut names, mut others) = (Vec::new(), Vec::new());
     for (folder, mut files) in walk(root, folder)? {
-        files.retain(|file| is_image(file));
         files.sort_unstable();
-        names.extend(files.iter().map(|file| below(&folder, file)));
+        for file in files {
+            let path = below(&folder, &file);
+            if is_image(&file) { names.push(path) } else { others.push(path) }
+        }
     }
     if names.is_empty() {
         let path = if folder.is_empty() { root.to_owned() } else { root.join(folder) };
-        return Err(DataError::Empty { path, expected: IMAGES });
+        let mut unread = Unread::default();
+        others.iter().for_each(|path| unread.note(path));
+        return Err(DataError::empty(path, IMAGES).because_of(&[unread.left_out()]));
     }
+    others.iter().for_each(|path| unread.note(path));
     Ok(names)
+}
+
+/// Pictures whose kind is not read, by their extensions: how many, and the first.
+#[derive(Debug, Default)]
+pub(crate) struct Unread(BTreeMap<String, (usize, String)>);
+
+impl Unread {
+    /// Notes a file that is no image which is read, if it is a picture all the same.
+    fn note(&mut self, path: &str) {
+        let Some((_, extension)) = path.rsplit_once('.') else { return };
+        let extension = extension.to_lowercase();
+        if UNREAD.contains(&&*extension) {
+            self.0.entry(extension).or_insert_with(|| (0, path.to_owned())).0 += 1;
+        }
+    }
+
+    pub(crate) fn left_out(self) -> LeftOut {
+        let count = self.0.values().map(|(n, _)| n).sum();
+        let detail = |(extension, (n, first)): (String, (usize, String))| format!("{n} {extension}, as {first}");
+        LeftOut { details: self.0.into_iter().map(detail).collect(), ..LeftOut::new(OTHER_KINDS, count) }
+    }
 }
 
 /// `folder` and every folder below it, as paths below `root`, sorted as text; each with its files, in no order.
@@ -77,7 +161,7 @@ pub(crate) fn below(folder: &str, name: &str) -> String {
 
 /// The names of the folders and of the files in `folder`, in no order. What a system keeps for itself is left out: names that
 /// begin with a dot (`.DS_Store`, `._photo.jpg`, `.ipynb_checkpoints`), `__MACOSX` and the like. So are links to a folder in
-/// which they lie themselves.
+/// which they lie themselves, and the folders of runs.
 pub(crate) fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let (mut folders, mut files) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(DataError::io(folder))? {
@@ -89,7 +173,7 @@ pub(crate) fn entries(folder: &Path) -> Result<(Vec<String>, Vec<String>)> {
         // The listing says what an entry is: of a million files only the links are looked at one by one.
         let kind = entry.file_type().map_err(DataError::io(&path))?;
         let is_folder = kind.is_dir() || (kind.is_symlink() && path.is_dir());
-        if is_folder && kind.is_symlink() && leads_up(folder, &path)? {
+        if is_folder && (path.join(RUN_MARKER).exists() || (kind.is_symlink() && leads_up(folder, &path)?)) {
             continue;
         }
         let names = if is_folder { &mut folders } else { &mut files };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     DataError, Image, ImageDataset, LeftOut, OnInvalid, Orientation, Result,
-    files::{entries, images_below, is_image},
+    files::{Unread, entries, images_below, is_image, pictures_below},
 };
 
 /// How a folder of images is read: see [`read_image_folder`] and [`read_flat_folder`].
@@ -33,7 +33,7 @@ const BESIDE: &str = "beside the folders of the classes";
 /// Why files are left out that [`OnInvalid::Skip`] found.
 pub(crate) const UNDECODABLE: &str = "undecodable";
 
-/// Reads `root/CLASS/**/*.{png,jpg,jpeg,webp,bmp,ppm,pgm,pbm,pnm}` as torchvision's `ImageFolder`: classes are the sorted names
+/// Reads `root/CLASS/**/*.{png,jpg,jpeg,jfif,jpe,webp,bmp,ppm,pgm,pbm,pnm}` as torchvision's `ImageFolder`: classes are the sorted names
 /// of the folders, and samples follow in the sorted order of the classes, of the folders below them, and of the files there.
 /// ImageNet's `train` and `val` are such roots.
 ///
@@ -58,7 +58,7 @@ pub fn read_image_folder_as(root: &Path, config: &FolderConfig) -> Result<ImageD
     beside.retain(|name| is_image(name));
     if classes.is_empty() {
         return Err(match beside.len() {
-            0 => DataError::Empty { path: root.to_owned(), expected: "one folder a class" },
+            0 => DataError::empty(root.to_owned(), "one folder a class"),
             n => DataError::File {
                 path: root.to_owned(),
                 found: format!("{n} images and no folders"),
@@ -68,18 +68,20 @@ pub fn read_image_folder_as(root: &Path, config: &FolderConfig) -> Result<ImageD
     }
     let mut names = Vec::new();
     let mut labels = Vec::new();
+    let mut unread = Unread::default();
     for (label, class) in classes.iter().enumerate() {
-        let of_class = images_below(root, class)?;
+        let of_class = pictures_below(root, class, &mut unread)?;
         labels.extend(of_class.iter().map(|_| label as u32));
         names.extend(of_class);
     }
     let (names, labels, undecodable) = decodable(root, config, names, labels)?;
     for (label, class) in classes.iter().enumerate() {
         if !labels.contains(&(label as u32)) {
-            return Err(DataError::Empty { path: root.join(class), expected: "images that can be decoded" });
+            let error = DataError::empty(root.join(class), "images that can be decoded");
+            return Err(error.because_of(&[undecodable]));
         }
     }
-    let left_out = [LeftOut::new(BESIDE, beside.len()), undecodable];
+    let left_out = [LeftOut::new(BESIDE, beside.len()), unread.left_out(), undecodable];
     let dataset = ImageDataset::from_files(root, classes, names.into_iter().zip(labels).collect())?;
     Ok(dataset.with_orientation(config.orientation).can_skip(config.on_invalid).with_left_out(left_out))
 }
@@ -93,14 +95,16 @@ pub fn read_image_folder_as(root: &Path, config: &FolderConfig) -> Result<ImageD
 /// # Errors
 /// [`DataError::Io`], or [`DataError::Empty`] without images.
 pub fn read_flat_folder(root: &Path, config: &FolderConfig) -> Result<ImageDataset> {
-    let names = images_below(root, "")?;
+    let mut unread = Unread::default();
+    let names = pictures_below(root, "", &mut unread)?;
     let labels = vec![0; names.len()];
     let (names, _, undecodable) = decodable(root, config, names, labels)?;
     if names.is_empty() {
-        return Err(DataError::Empty { path: root.to_owned(), expected: "images that can be decoded" });
+        return Err(DataError::empty(root.to_owned(), "images that can be decoded").because_of(&[undecodable]));
     }
+    let left_out = [unread.left_out(), undecodable];
     let dataset = ImageDataset::from_unlabelled_files(root, names)?;
-    Ok(dataset.with_orientation(config.orientation).can_skip(config.on_invalid).with_left_out([undecodable]))
+    Ok(dataset.with_orientation(config.orientation).can_skip(config.on_invalid).with_left_out(left_out))
 }
 
 /// Whether `root` holds folders with images, as [`read_image_folder`] reads it, and not images alone, as [`read_flat_folder`]

@@ -10,7 +10,10 @@ pub(crate) use decode::decode_rgba;
 use image::{ExtendedColorType, ImageEncoder as _, codecs::png::PngEncoder};
 
 pub use self::orientation::Orientation;
-pub(crate) use self::{gray16::decode_gray16, size::read_size};
+pub(crate) use self::{
+    gray16::decode_gray16,
+    size::{read_head, read_size},
+};
 use crate::{DataError, Result};
 
 /// An image of 8-bit pixels, grey (1 channel) or RGB (3 channels), rows from the top, channels interleaved: (H, W, C).

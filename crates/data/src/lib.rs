@@ -111,9 +111,9 @@ pub use detection::{
     CityscapesSplit, CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoId, CocoImage, CocoInstances,
     DetectionCounts, Difficult, EmptyImages, FogDensity, ImageCounts, ObjectCounts, OtherClasses, SkippedImage,
     Unannotated, VOC_CLASSES, VocAnnotation, VocConfig, VocCoordinates, VocFlatConfig, VocListed, VocObject, VocPart,
-    VocPresence, VocSizes, WATERCOLOR_CLASSES, WrongImage, parse_cityscapes_instances, parse_coco, parse_voc_list,
-    parse_voc_xml, parse_voc_xml_bytes, read_cityscapes, read_cityscapes_unlabelled, read_coco, read_coco_unlabelled,
-    read_unlabelled, read_unlabelled_as, read_voc, read_voc_flat, read_voc_unlabelled,
+    VocPresence, VocSizes, WATERCOLOR_CLASSES, WrongImage, coco_class_ids, parse_cityscapes_instances, parse_coco,
+    parse_voc_list, parse_voc_xml, parse_voc_xml_bytes, read_cityscapes, read_cityscapes_unlabelled, read_coco,
+    read_coco_unlabelled, read_unlabelled, read_unlabelled_as, read_voc, read_voc_flat, read_voc_unlabelled,
 };
 pub use detection::{
     DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSample, DetectionSource, DetectionTransform,
@@ -131,7 +131,7 @@ pub use fer_plus::{
     FER_PLUS_CLASSES, FerPlusConfig, FerPlusCounts, FerPlusLabel, FerPlusSplit, Ties, parse_fer_plus,
     parse_fer_plus_labels, read_fer_plus, read_fer_plus_folders,
 };
-pub use files::image_files;
+pub use files::{FoundImages, find_images, image_files};
 pub use float_image::FloatImage;
 pub use folder::{FolderConfig, has_class_folders, read_flat_folder, read_image_folder, read_image_folder_as};
 pub use image::{Image, Orientation};

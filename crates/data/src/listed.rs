@@ -47,5 +47,5 @@ impl UniqueNames {
 
 /// `samples` unless there are none.
 pub(crate) fn not_empty<T>(samples: Vec<T>, list: &Path, expected: &'static str) -> Result<Vec<T>> {
-    if samples.is_empty() { Err(DataError::Empty { path: list.to_owned(), expected }) } else { Ok(samples) }
+    if samples.is_empty() { Err(DataError::empty(list, expected)) } else { Ok(samples) }
 }

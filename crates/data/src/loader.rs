@@ -206,7 +206,7 @@ impl<S: Source> Loader<S> {
         if batch < self.n_batches {
             Position { batch, ..position }
         } else {
-            Position { epoch: position.epoch + 1, batch: 0 }
+            Position { epoch: position.epoch.saturating_add(1), batch: 0 }
         }
     }
 
@@ -236,7 +236,8 @@ impl<S: Source> Batches for Loader<S> {
             let expected = format!("at most {}, the batches of an epoch", self.n_batches);
             return Err(DataError::argument("loader: batch to go on at", batch, expected));
         }
-        let position = if batch < self.n_batches { position } else { Position { epoch: epoch + 1, batch: 0 } };
+        let position =
+            if batch < self.n_batches { position } else { Position { epoch: epoch.saturating_add(1), batch: 0 } };
         if position != self.next {
             self.discard();
             (self.next, self.ahead) = (position, position);

@@ -40,6 +40,9 @@ pub struct DatasetSummary {
     /// Objects whose box stuck out of its image, and was clipped.
     #[serde(skip_serializing_if = "is_zero")]
     pub clipped_boxes: usize,
+    /// Images that a camera noted to be turned or mirrored, and that are read as they are stored.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub images_as_stored: usize,
     /// Images that were left out, by reason.
     pub left_out: Vec<LeftOut>,
     /// Objects that were left out, by reason.
@@ -72,6 +75,16 @@ impl LeftOut {
     /// `count` that were left out because they are `reason`.
     pub fn new(reason: impl Into<String>, count: usize) -> Self {
         Self { reason: reason.into(), count, details: Vec::new() }
+    }
+}
+
+impl Display for LeftOut {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} left out {}", thousands(self.count), self.reason)?;
+        match &self.details[..] {
+            [] => Ok(()),
+            details => write!(f, " ({})", details.join("; ")),
+        }
     }
 }
 
@@ -108,6 +121,10 @@ impl Display for DatasetSummary {
         }
         if self.clipped_boxes > 0 {
             write!(f, ", {} clipped to the image", number(self.clipped_boxes, "box", "boxes"))?;
+        }
+        if self.images_as_stored > 0 {
+            let n = number(self.images_as_stored, "image", "images");
+            write!(f, ", {n} as stored, though turned by the camera (orientation = \"upright\" turns them)")?;
         }
         write_left_out(f, &self.left_out, if self.objects.is_some() { Some(("image", "images")) } else { None })?;
         write_left_out(f, &self.objects_left_out, Some(("object", "objects")))?;
@@ -182,6 +199,7 @@ mod tests {
             objects: None,
             images_without_objects: None,
             clipped_boxes: 0,
+            images_as_stored: 0,
             left_out: vec![
                 LeftOut::new("beside the folders of the classes", 1),
                 LeftOut { details: vec!["a.jpg: broken".to_owned()], ..LeftOut::new("undecodable", 1) },
@@ -201,12 +219,14 @@ mod tests {
             objects: Some(1_234_567),
             images_without_objects: Some(2),
             clipped_boxes: 1,
+            images_as_stored: 2,
             objects_left_out: vec![LeftOut::new("of other classes", 3)],
             left_out: vec![LeftOut::new("empty", 0), LeftOut::new("undecodable", 1)],
             ..images()
         };
         let expected = "train: 1,234 images with 1,234,567 objects in 2 classes (cat 1,000, dog 234), 2 images without \
-                        objects, 1 box clipped to the image, 1 image left out (1 undecodable), 3 objects left out (3 of other classes)";
+                        objects, 1 box clipped to the image, 2 images as stored, though turned by the camera (orientation \
+                        = \"upright\" turns them), 1 image left out (1 undecodable), 3 objects left out (3 of other classes)";
         assert_eq!(objects.to_string(), expected);
     }
 

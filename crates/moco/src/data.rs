@@ -219,12 +219,22 @@ impl DataConfig {
         Loader::new(images, config)?.sharded(ranks.rank(), ranks.size())
     }
 
-    /// The first image of `dataset` as training takes it, and as evaluation does.
+    /// The first image of `dataset` as training takes it, and as evaluation does; a few of the others must be like it.
     pub(crate) fn first(&self, dataset: &ImageDataset) -> Result<[FloatImage; 2], DataError> {
+        /// Enough to meet one of another size, where images are not all alike.
+        const TRIED: usize = 8;
         let of = |pipeline: &Pipeline, key| {
             let source = ImageSource::new(dataset.clone(), pipeline.clone())?.with_key(key);
-            let fetched = source.fetch(0, &mut Rng::new(0, "first image"));
-            fetched.map(|(_, image)| image).map_err(|e| source.error(0, e))
+            let fetch = |i: usize| {
+                let fetched = source.fetch(i, &mut Rng::new(i as u64, "first images"));
+                fetched.map(|(_, image)| image).map_err(|e| source.error(i, e))
+            };
+            let first = fetch(0)?;
+            let n = dataset.len().min(TRIED);
+            for i in (1..n).map(|i| i * dataset.len() / n) {
+                FloatImage::stack(&[first.clone(), fetch(i)?], &Device::Cpu).map_err(|e| source.error(i, e))?;
+            }
+            Ok::<_, DataError>(first)
         };
         Ok([of(&self.train, TRAIN)?, of(&self.eval, EVAL)?])
     }

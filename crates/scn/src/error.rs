@@ -64,6 +64,12 @@ pub enum ScnError {
         /// What would be right.
         expected: String,
     },
+    /// What the network says of an image is no number.
+    #[error("the network's output for sample {index} is not finite; are its weights, and the images behind data.eval?")]
+    NotFinite {
+        /// The sample.
+        index: usize,
+    },
     /// A stored label table cannot be read.
     #[error("label table: {what}")]
     LabelTable {

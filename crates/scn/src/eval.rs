@@ -23,12 +23,19 @@ impl Predictions {
     /// Adds what a network says of the samples `indices`.
     ///
     /// # Errors
-    /// If the tensors cannot be read.
+    /// [`ScnError::NotFinite`] for NaN or infinity, which no class and no certainty can be told from; if the tensors cannot be read.
     pub fn extend(&mut self, output: &Output, indices: impl IntoIterator<Item = usize>) -> Result<()> {
         let probabilities = ops::log_softmax(&output.logits, 1)?.exp()?.to_dtype(DType::F64)?;
-        self.probabilities.extend(probabilities.to_vec2::<f64>()?);
-        self.alpha.extend(output.alpha.to_dtype(DType::F64)?.to_vec1::<f64>()?);
-        self.indices.extend(indices);
+        let (probabilities, alpha) =
+            (probabilities.to_vec2::<f64>()?, output.alpha.to_dtype(DType::F64)?.to_vec1::<f64>()?);
+        for ((index, p), alpha) in indices.into_iter().zip(probabilities).zip(alpha) {
+            if !alpha.is_finite() || !p.iter().all(|p| p.is_finite()) {
+                return Err(ScnError::NotFinite { index });
+            }
+            self.indices.push(index);
+            self.probabilities.push(p);
+            self.alpha.push(alpha);
+        }
         Ok(())
     }
 

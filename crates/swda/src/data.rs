@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use sconce_core::{Batches, Communicator, Device, Paired, Position, Rounds};
 use sconce_data::{
-    DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSource, Loader, LoaderConfig, OnInvalid,
+    DetectionBatch, DetectionDataset, DetectionPipeline, DetectionSource, Loader, LoaderConfig, OnInvalid, Orientation,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    datasets::{Datasets, check_classes},
+    datasets::{Datasets, check_classes, check_objects, has_objects},
     error::{Result, SwdaError},
     eval::{on_device, other},
     images::{Images, ReadImages, Reading, without_labels},
@@ -42,6 +42,10 @@ pub struct DataConfig {
     /// to what each dataset says, which is an error unless it says otherwise.
     #[serde(default)]
     pub on_invalid: OnInvalid,
+    /// What becomes of the orientation that a camera noted, in every dataset and in `predict`: "upright" turns images, "stored"
+    /// leaves them. If absent, images with annotations are as stored, as most tools take them, and those without are upright.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orientation: Option<Orientation>,
     /// What of the target's labels reaches training after all.
     #[serde(default)]
     pub leak: Leak,
@@ -128,7 +132,7 @@ impl DataConfig {
 
     /// How a dataset is read whose settings say no classes.
     fn reading<'a>(&self, role: Role, classes: &'a [String]) -> Reading<'a> {
-        Reading { role, on_invalid: self.on_invalid, classes }
+        Reading { role, on_invalid: self.on_invalid, orientation: self.orientation, classes }
     }
 
     /// Reads all images; which ones are held out depends on `seed`.
@@ -162,6 +166,7 @@ impl DataConfig {
             let Some(images) = images else { return Ok(None) };
             let (dataset, _) = noted(name, images.read(&reading))?;
             check_classes(&dataset, &classes)?;
+            check_objects(key(name), &dataset)?;
             Ok::<_, SwdaError>(Some(dataset))
         };
         let test = measured("test", &self.test)?;
@@ -182,6 +187,7 @@ impl DataConfig {
         let read = |key, images: &Images, role| {
             let read = images.read(&self.reading(role, classes)).map_err(SwdaError::at(key))?;
             check_classes(&read.dataset, classes)?;
+            check_objects(key, &read.dataset)?;
             Ok::<_, SwdaError>(read.dataset)
         };
         let mut measured = Vec::new();
@@ -210,6 +216,11 @@ impl DataConfig {
         }
         let split = source.split_off(self.validation, seed);
         let (rest, cut) = split.map_err(|e| SwdaError::at("data.validation")(other(e)))?;
+        if !has_objects(&cut) {
+            let found = format!("{}: {} images without an object", self.validation, cut.len());
+            let expected = "a part with objects to measure on: another --seed, a larger share, or 0 for no such part";
+            return Err(SwdaError::config("data.validation", found, expected));
+        }
         Ok((rest, Some(cut)))
     }
 

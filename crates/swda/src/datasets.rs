@@ -81,6 +81,22 @@ fn shared(source: &DetectionDataset, dataset: &DetectionDataset) -> usize {
     paths(source).intersection(&paths(dataset)).count()
 }
 
+/// Whether there is an object that a detector has to find: groups and what is hard to recognise are not counted.
+pub(crate) fn has_objects(dataset: &DetectionDataset) -> bool {
+    let mut objects = dataset.samples().iter().flat_map(|sample| &sample.objects);
+    objects.any(|object| !object.is_crowd && !object.is_difficult)
+}
+
+/// Checks that there is something to measure on a dataset, whose settings stand under `key`.
+pub(crate) fn check_objects(key: &'static str, dataset: &DetectionDataset) -> Result<()> {
+    if has_objects(dataset) {
+        return Ok(());
+    }
+    let summary = dataset.summary(key).to_string();
+    let found = summary.strip_prefix(key).unwrap_or(&summary).trim_start_matches(": ");
+    Err(SwdaError::config(key, format!("{found}, of {}", dataset.origin()), "an object to measure on"))
+}
+
 /// Checks that `dataset` has these classes in this order: label `i` means the same in both.
 pub(crate) fn check_classes(dataset: &DetectionDataset, classes: &[String]) -> Result<()> {
     // Some readers write them in lower case.

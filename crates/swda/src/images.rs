@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use sconce_data::{
     Background, CUT_OUT_CLASSES, CityscapesConfig, CocoConfig, CocoId, CutOutStyle, DetectionCounts, DetectionDataset,
-    EmptyImages, FolderConfig, OnInvalid, SceneConfig, Scenes, Split, VocConfig, VocFlatConfig, Weather, cut_outs,
-    read_cityscapes, read_cityscapes_unlabelled, read_coco, read_coco_unlabelled, read_cut_outs, read_image_folder,
-    read_unlabelled_as, read_voc, read_voc_flat, read_voc_unlabelled,
+    EmptyImages, FolderConfig, OnInvalid, Orientation, SceneConfig, Scenes, Split, VocConfig, VocFlatConfig, Weather,
+    cut_outs, read_cityscapes, read_cityscapes_unlabelled, read_coco, read_coco_unlabelled, read_cut_outs,
+    read_image_folder, read_unlabelled_as, read_voc, read_voc_flat, read_voc_unlabelled,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,8 @@ pub struct Reading<'a> {
     pub role: Role,
     /// What becomes of what is wrong: with [`OnInvalid::Skip`] it is left out, else what becomes of it is as they say.
     pub on_invalid: OnInvalid,
+    /// What becomes of the orientation that a camera noted; `None` leaves it to what they say.
+    pub orientation: Option<Orientation>,
     /// The classes where they say none; none for those that are found.
     pub classes: &'a [String],
 }
@@ -317,12 +319,14 @@ impl Reading<'_> {
 
     fn of_voc(&self, config: VocConfig) -> VocConfig {
         let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
-        VocConfig { on_invalid, classes, ..config }
+        let orientation = self.orientation.unwrap_or(config.orientation);
+        VocConfig { on_invalid, orientation, classes, ..config }
     }
 
     fn of_coco(&self, config: CocoConfig) -> CocoConfig {
         let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
-        CocoConfig { on_invalid, classes, ..config }
+        let orientation = self.orientation.unwrap_or(config.orientation);
+        CocoConfig { on_invalid, orientation, classes, ..config }
     }
 
     fn voc(&self, root: &Path, config: VocConfig) -> sconce_data::Result<ReadImages> {
@@ -335,7 +339,8 @@ impl Reading<'_> {
 
     fn voc_flat(&self, root: &Path, config: VocFlatConfig) -> sconce_data::Result<ReadImages> {
         let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
-        read_voc_flat(root, &VocFlatConfig { on_invalid, classes, ..config }).map(ReadImages::counted)
+        let orientation = self.orientation.unwrap_or(config.orientation);
+        read_voc_flat(root, &VocFlatConfig { on_invalid, orientation, classes, ..config }).map(ReadImages::counted)
     }
 
     fn flat_unlabelled(&self, root: &Path, config: &VocFlatConfig) -> sconce_data::Result<ReadImages> {
@@ -344,7 +349,8 @@ impl Reading<'_> {
     }
 
     fn folder(&self, root: &Path, config: FolderConfig) -> sconce_data::Result<ReadImages> {
-        let config = FolderConfig { on_invalid: self.rule(config.on_invalid), ..config };
+        let orientation = self.orientation.unwrap_or(config.orientation);
+        let config = FolderConfig { on_invalid: self.rule(config.on_invalid), orientation };
         read_unlabelled_as(root, self.classes, &config).map(ReadImages::counted)
     }
 

@@ -42,6 +42,22 @@ fn a_split_is_stratified_seeded_and_complete() {
 }
 
 #[test]
+fn a_split_of_small_classes_takes_of_all_and_leaves_one_of_each() {
+    // Four of each of ten: a tenth of a class is nothing.
+    let all = dataset(40, 10);
+    let (rest, cut) = all.split_off(0.1, 3).unwrap();
+    assert_eq!((rest.len(), cut.len()), (36, 4));
+    assert_eq!(pixels(&all.split_off(0.1, 3).unwrap().1), pixels(&cut));
+    assert_ne!(pixels(&all.split_off(0.1, 4).unwrap().1), pixels(&cut));
+    let (rest, cut) = dataset(240, 120).split_off(0.2, 0).unwrap();
+    assert_eq!((rest.len(), cut.len()), (192, 48));
+    assert!((0..120).all(|class| rest.labels().contains(&class)));
+    // Half of a class of one is all of it: there must be another one.
+    let (rest, cut) = dataset(3, 3).split_off(0.5, 0).map_or((0, 0), |(rest, cut)| (rest.len(), cut.len()));
+    assert_eq!((rest, cut), (0, 0));
+}
+
+#[test]
 fn a_split_that_leaves_a_side_empty_is_refused() {
     for fraction in [0.0, 0.001, 0.999, 1.0, f64::NAN] {
         assert!(matches!(dataset(10, 2).split_off(fraction, 0), Err(DataError::Argument { .. })), "{fraction}");

@@ -46,6 +46,7 @@ pub struct DetectionDataset {
 #[derive(Clone, Debug, Default)]
 struct Notes {
     clipped_boxes: usize,
+    as_stored: usize,
     left_out: Vec<LeftOut>,
     objects_left_out: Vec<LeftOut>,
 }
@@ -127,6 +128,7 @@ impl DetectionDataset {
     pub(super) fn with_counts(self, counts: &DetectionCounts, on_invalid: OnInvalid) -> Self {
         let notes = Notes {
             clipped_boxes: counts.objects.clamped,
+            as_stored: counts.images.as_stored,
             left_out: counts.images.left_out(),
             objects_left_out: counts.objects.left_out(),
         };
@@ -218,6 +220,7 @@ impl DetectionDataset {
             objects: if_labelled(self.boxes().count()),
             images_without_objects: if_labelled(self.samples.iter().filter(|s| s.objects.is_empty()).count()),
             clipped_boxes: self.notes.clipped_boxes,
+            images_as_stored: self.notes.as_stored,
             left_out: self.notes.left_out.clone(),
             objects_left_out: self.notes.objects_left_out.clone(),
         }

@@ -19,8 +19,8 @@ pub use cityscapes::{
     CityscapesSplit, FogDensity, parse_cityscapes_instances, read_cityscapes, read_cityscapes_unlabelled,
 };
 pub use coco::{
-    CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoId, CocoImage, CocoInstances, parse_coco, read_coco,
-    read_coco_unlabelled,
+    CocoAnnotation, CocoCategory, CocoConfig, CocoDataset, CocoId, CocoImage, CocoInstances, coco_class_ids,
+    parse_coco, read_coco, read_coco_unlabelled,
 };
 pub use crop::{FixedSizeCrop, RandomIouCrop};
 pub use dataset::{DetectionDataset, DetectionSample};

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, iter::Sum, path::Path};
 use sconce_core::geometry::BBox;
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, Image, LeftOut, OnInvalid, Orientation, Result, folder::UNDECODABLE, image::read_size};
+use crate::{DataError, Image, LeftOut, OnInvalid, Orientation, Result, folder::UNDECODABLE, image::read_head};
 
 /// By how many pixels a box may stick out of its image where a configuration does not say it.
 pub(super) const MAX_OVERHANG: u32 = 1;
@@ -22,12 +22,21 @@ pub(super) enum Annotations {
     Ignore,
 }
 
-/// The height and width of an image; where images that cannot be decoded are to be skipped, it is decoded to know it.
-pub(super) fn checked_size(path: &Path, orientation: Orientation, on_invalid: OnInvalid) -> Result<(usize, usize)> {
-    match on_invalid {
-        OnInvalid::Fail => read_size(path, orientation),
-        OnInvalid::Skip => Image::read_as(path, orientation).map(|image| (image.height(), image.width())),
-    }
+/// The height and width of an image; where images that cannot be decoded are to be skipped, it is decoded too. One that a camera
+/// turned, and that is read as it is stored, is counted.
+pub(super) fn checked_size(
+    path: &Path,
+    orientation: Orientation,
+    on_invalid: OnInvalid,
+    counts: &mut ImageCounts,
+) -> Result<(usize, usize)> {
+    let size = match on_invalid {
+        OnInvalid::Fail => None,
+        OnInvalid::Skip => Some(Image::read_as(path, orientation).map(|image| (image.height(), image.width()))?),
+    };
+    let (of_head, is_noted) = read_head(path, orientation)?;
+    counts.as_stored += usize::from(is_noted && orientation == Orientation::Stored);
+    Ok(size.unwrap_or(of_head))
 }
 
 /// Nothing for an image that is left out, which is counted.
@@ -88,6 +97,10 @@ pub struct ImageCounts {
     pub listed: usize,
     /// Images of the dataset.
     pub kept: usize,
+    /// Those that a camera noted to be turned or mirrored, and that are read as they are stored, among them what is left out for
+    /// another reason.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub as_stored: usize,
     /// Marked by the list as being without the class that it is about.
     pub absent: usize,
     /// Of another domain, by their names.
@@ -182,6 +195,9 @@ pub struct ObjectCounts {
     /// With a record that cannot be read.
     #[serde(skip_serializing_if = "is_zero")]
     pub broken: usize,
+    /// What is wrong with the first of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_broken: Option<String>,
 }
 
 impl Sum for DetectionCounts {
@@ -191,6 +207,13 @@ impl Sum for DetectionCounts {
             total.objects.add(counts.objects);
             total
         })
+    }
+}
+
+impl DetectionCounts {
+    /// What was left out, for whoever finds nothing left.
+    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+        [self.images.left_out(), self.objects.left_out()].concat()
     }
 }
 
@@ -242,6 +265,7 @@ impl ImageCounts {
     fn add(&mut self, other: Self) {
         self.listed += other.listed;
         self.kept += other.kept;
+        self.as_stored += other.as_stored;
         self.absent += other.absent;
         self.other_domain += other.other_domain;
         self.empty += other.empty;
@@ -269,6 +293,7 @@ impl ObjectCounts {
         self.outside += other.outside;
         self.without_extent += other.without_extent;
         self.broken += other.broken;
+        self.first_broken = self.first_broken.take().or(other.first_broken);
     }
 
     /// What was left out, for a summary.
@@ -284,7 +309,10 @@ impl ObjectCounts {
             LeftOut::new("of groups that are not told apart", self.crowds),
             LeftOut::new("outside of their image", self.outside),
             LeftOut::new("without an extent", self.without_extent),
-            LeftOut::new("with a record that cannot be read", self.broken),
+            LeftOut {
+                details: self.first_broken.iter().cloned().collect(),
+                ..LeftOut::new("with a record that cannot be read", self.broken)
+            },
         ];
         left_out.retain(|left_out| left_out.count > 0);
         left_out

@@ -8,9 +8,13 @@ use super::{
     DetectionCounts, DetectionDataset, DetectionSample,
     rules::{ImageCounts, WrongImage, checked_size},
 };
-use crate::{FolderConfig, Result, files::images_below, listed::not_empty};
+use crate::{
+    FolderConfig, Result,
+    files::{Unread, pictures_below},
+    listed::not_empty,
+};
 
-/// Reads every `.png`, `.jpg`, `.jpeg`, `.webp`, `.bmp` and `.p?m` below `root`, in the order of folders and files, as images on
+/// Reads every `.png`, `.jpg`, `.jpeg`, `.jfif`, `.jpe`, `.webp`, `.bmp` and `.p?m` below `root`, in the order of folders and files, as images on
 /// which nothing is marked: a target domain to adapt to. `classes` are those of the labelled domain.
 ///
 /// A sample's name is its path below the root. Images are upright. Only the files' sizes are read; images are decoded when they
@@ -32,10 +36,11 @@ pub fn read_unlabelled_as(
     classes: &[String],
     config: &FolderConfig,
 ) -> Result<(DetectionDataset, DetectionCounts)> {
-    let names = images_below(root, "")?;
+    let mut unread = Unread::default();
+    let names = pictures_below(root, "", &mut unread)?;
     let sample = |name: String| {
         let mut images = ImageCounts { listed: 1, ..ImageCounts::default() };
-        let sample = match checked_size(&root.join(&name), config.orientation, config.on_invalid) {
+        let sample = match checked_size(&root.join(&name), config.orientation, config.on_invalid, &mut images) {
             Ok(size) => Some(DetectionSample { size, name, objects: Vec::new() }),
             Err(error) => images.skip(WrongImage::BrokenImage, error, config.on_invalid)?,
         };
@@ -46,8 +51,15 @@ pub fn read_unlabelled_as(
     // The first error in the order of the files, whichever thread was faster.
     let read = read.into_iter().collect::<Result<Vec<_>>>()?;
     let (samples, counts): (Vec<_>, Vec<_>) = read.into_iter().unzip();
-    let samples = not_empty(samples.into_iter().flatten().collect(), root, "images that can be decoded")?;
-    let counts = counts.into_iter().sum();
+    let counts: DetectionCounts = counts.into_iter().sum();
+    let samples = not_empty(samples.into_iter().flatten().collect(), root, "images that can be decoded")
+        .map_err(|e| e.because_of(&counts.left_out()))?;
     let dataset = DetectionDataset::from_files(root, classes.to_vec(), samples)?.without_objects();
-    Ok((dataset.with_orientation(config.orientation).with_counts(&counts, config.on_invalid), counts))
+    Ok((
+        dataset
+            .with_orientation(config.orientation)
+            .with_counts(&counts, config.on_invalid)
+            .with_left_out([unread.left_out()]),
+        counts,
+    ))
 }

@@ -17,6 +17,14 @@ use crate::{DataError, Result};
 /// # Errors
 /// [`DataError::Io`], or [`DataError::Decode`] for what is no image.
 pub(crate) fn read_size(path: &Path, orientation: Orientation) -> Result<(usize, usize)> {
+    read_head(path, orientation).map(|(size, _)| size)
+}
+
+/// [`read_size`], and whether a camera noted that the image is not upright as it is stored.
+///
+/// # Errors
+/// As there.
+pub(crate) fn read_head(path: &Path, orientation: Orientation) -> Result<((usize, usize), bool)> {
     let mut file = BufReader::new(File::open(path).map_err(DataError::io(path))?);
     let is_jpeg = file.fill_buf().map_err(DataError::io(path))?.starts_with(&[0xFF, 0xD8, 0xFF]);
     let ((height, width), noted) = if is_jpeg {
@@ -30,7 +38,8 @@ pub(crate) fn read_size(path: &Path, orientation: Orientation) -> Result<(usize,
         ((height as usize, width as usize), noted(&mut decoder))
     };
     let is_turned = matches!(noted, Noted::Rotate90 | Noted::Rotate270 | Noted::Rotate90FlipH | Noted::Rotate270FlipH);
-    Ok(if is_turned && orientation == Orientation::Upright { (width, height) } else { (height, width) })
+    let is_exchanged = is_turned && orientation == Orientation::Upright;
+    Ok((if is_exchanged { (width, height) } else { (height, width) }, noted != Noted::NoTransforms))
 }
 
 #[cfg(test)]

@@ -313,6 +313,55 @@ fn categories_that_are_alike_stay_apart() {
     instances["categories"][0]["name"] = json!("dog ");
     let read = read_coco(tree(&instances).path(), &config()).unwrap();
     assert_eq!(read.dataset.classes(), ["person", "dog", "dog (id 90)"]);
+    // A set to test on keeps them apart too; whoever asks for one class by the name gets both.
+    let with = |classes: &[&str]| {
+        let classes = classes.iter().map(|&name| name.to_owned()).collect();
+        read_coco(tree(&instances).path(), &CocoConfig { classes, ..config() }).map(|read| read.category_ids)
+    };
+    assert_eq!(with(&["dog (id 90)", "person", "dog"]).unwrap(), [Some(90.into()), Some(1.into()), Some(18.into())]);
+    assert_eq!(with(&["person", "dog"]).unwrap(), [Some(1.into()), Some(18.into())]);
+    let error = with(&["person", "dog", "dog (id 91)"]).unwrap_err().to_string();
+    assert!(error.ends_with("an annotation of category 90, expected the id of a category"), "{error}");
+}
+
+#[test]
+fn what_is_no_json_in_utf8_is_called_by_its_kind() {
+    let utf16: Vec<u8> = fixture("coco.json").to_string().encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, expected) in [
+        (&b"\x1f\x8b\x08\x00rest"[..], "a file that is compressed by gzip"),
+        (b"PK\x03\x04rest", "a zip archive"),
+        (&utf16, "text in UTF-16"),
+        (&[b"\xff\xfe", &utf16[..]].concat(), "text in UTF-16"),
+    ] {
+        let error = parse_coco(bytes, Path::new("a.json")).unwrap_err().to_string();
+        assert_eq!(error, format!("a.json:1: found {expected}, expected JSON in UTF-8"));
+    }
+}
+
+#[test]
+fn what_leaves_nothing_is_said() {
+    let skip = CocoConfig { on_invalid: OnInvalid::Skip, ..config() };
+    let mut instances = fixture("coco.json");
+    for category in instances["categories"].as_array_mut().unwrap() {
+        category.as_object_mut().unwrap().remove("name");
+    }
+    let error = read_coco(tree(&instances).path(), &skip).unwrap_err().to_string();
+    assert!(error.contains("empty, expected categories; 3 left out of categories that cannot be read"), "{error}");
+    assert!(error.contains("missing field `name`"), "{error}");
+    let mut instances = fixture("coco.json");
+    for annotation in instances["annotations"].as_array_mut().unwrap() {
+        annotation.as_object_mut().unwrap().remove("bbox");
+    }
+    let summary = read_coco(tree(&instances).path(), &skip).unwrap().dataset.summary("x").to_string();
+    assert!(summary.contains("4 with a record that cannot be read)") && summary.contains("`bbox`"), "{summary}");
+    for image in instances["images"].as_array_mut().unwrap() {
+        image["width"] = json!(1);
+    }
+    let error = read_coco(tree(&instances).path(), &skip).unwrap_err().to_string();
+    assert!(
+        error.contains("images that can be used; 3 left out of another size than annotated, the first: "),
+        "{error}"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use sconce_core::Batches as _;
 use sconce_data::{
     DataError, FolderConfig, Image, ImageDataset, ImageSource, Loader, LoaderConfig, Normalize, OnInvalid, Orientation,
-    Pipeline, has_class_folders, image_files, read_flat_folder, read_image_folder, read_image_folder_as,
+    Pipeline, find_images, has_class_folders, image_files, read_flat_folder, read_image_folder, read_image_folder_as,
     read_unlabelled, read_unlabelled_as,
 };
 
@@ -182,6 +182,48 @@ fn arguments_are_files_or_folders() {
     assert!(matches!(image_files(&below(&["empty"])), Err(DataError::Empty { path, .. }) if path.ends_with("empty")));
     assert!(matches!(image_files(&below(&["missing"])), Err(DataError::Io { path, .. }) if path.ends_with("missing")));
     assert!(matches!(image_files::<&Path>(&[]), Err(DataError::Argument { .. })));
+}
+
+#[test]
+fn pictures_of_other_kinds_are_left_out_and_said() {
+    let root = tree(&["cat/a.png", "cat/b.jfif", "dog/c.JPE"]);
+    for file in ["cat/x.gif", "dog/y.TIFF", "dog/z.gif", "dog/notes.txt", "dog/LICENSE"] {
+        write(root.path(), file, "not read");
+    }
+    let labelled = read_image_folder(root.path()).unwrap();
+    assert_eq!(names(&labelled), ["cat/a.png", "cat/b.jfif", "dog/c.JPE"]);
+    let flat = read_flat_folder(root.path(), &FolderConfig::default()).unwrap();
+    let target = read_unlabelled(root.path(), &[]).unwrap();
+    for summary in [labelled.summary("x"), flat.summary("x"), target.summary("x")] {
+        let text = summary.to_string();
+        assert!(text.contains("3 left out (3 of kinds that are not read)\n"), "{text}");
+        assert!(text.contains("of kinds that are not read: 2 gif, as cat/x.gif\n"), "{text}");
+        assert!(text.ends_with("of kinds that are not read: 1 tiff, as dog/y.TIFF"), "{text}");
+    }
+    let below = |name: &str| root.path().join(name);
+    let found = find_images(&[below("gone"), below("dog"), below("cat/x.gif")]);
+    let expected = [(below("dog/c.JPE"), "c.JPE".into()), (below("cat/x.gif"), "x.gif".into())];
+    assert_eq!(found.files, expected);
+    assert!(matches!(&found.failed[..], [(path, DataError::Io { .. })] if path.ends_with("gone")));
+    let [(folder, left_out)] = &found.left_out[..] else { panic!("{found:?}") };
+    assert_eq!((folder, left_out.count), (&below("dog"), 2));
+    assert_eq!(left_out.to_string(), "2 left out of kinds that are not read (1 gif, as z.gif; 1 tiff, as y.TIFF)");
+    // Where there is nothing else, that is why.
+    fs::remove_file(below("dog/c.JPE")).unwrap();
+    let error = read_image_folder(root.path()).unwrap_err().to_string();
+    assert!(error.contains("dog: empty, expected PNG, JPEG,") && error.contains("2 left out of kinds"), "{error}");
+}
+
+#[test]
+fn the_folder_of_a_run_holds_no_pictures() {
+    let root = tree(&["cat/a.png", "dog/b.png", "run/pictures/sheet.png", "cat/run/pictures/sheet.png"]);
+    for run in ["run", "cat/run"] {
+        write(root.path(), &format!("{run}/.sconce"), "");
+    }
+    assert_eq!(read_image_folder(root.path()).unwrap().classes(), ["cat", "dog"]);
+    assert_eq!(names(&read_flat_folder(root.path(), &FolderConfig::default()).unwrap()), ["cat/a.png", "dog/b.png"]);
+    // Who names it means it.
+    assert_eq!(image_files(&[root.path().join("run")]).unwrap().len(), 1);
 }
 
 #[cfg(unix)]

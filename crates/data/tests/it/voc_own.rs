@@ -181,3 +181,38 @@ fn what_cannot_be_decoded_is_skipped_and_named() {
         assert!(summary.contains("JPEGImages/2.jpg: cannot decode the image: the file is cut off"), "{summary}");
     }
 }
+
+#[test]
+fn annotations_that_leave_nothing_say_why() {
+    let root = tree("", "train", &[("1", dog()), ("2", dog())]);
+    write(root.path(), "Annotations/1.xml", "<annotation>");
+    write(root.path(), "Annotations/2.xml", "<annotation>");
+    let found = VocConfig { classes: Vec::new(), ..skipping() };
+    let error = read_voc(root.path(), &found).unwrap_err().to_string();
+    assert!(
+        error.contains("annotations with objects") && error.contains("2 left out with a broken annotation"),
+        "{error}"
+    );
+    assert!(error.contains("1.xml"), "{error}");
+    let error = read_voc(root.path(), &skipping()).unwrap_err().to_string();
+    assert!(error.contains("images that can be used; 2 left out with a broken annotation, the first: "), "{error}");
+}
+
+#[test]
+fn photos_that_a_camera_turned_are_told_where_they_are_read_as_stored() {
+    let photo = fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jpegs/exif-6.jpg")).unwrap();
+    let mut bare = dog();
+    bare.size = None;
+    bare.objects[0].bndbox = [1.0, 1.0, 9.0, 9.0];
+    let root = tree("", "train", &[("1", bare), ("2", dog())]);
+    write(root.path(), "JPEGImages/1.jpg", photo);
+    for on_invalid in [OnInvalid::Fail, OnInvalid::Skip] {
+        let (dataset, counts) = read_voc(root.path(), &VocConfig { on_invalid, ..config() }).unwrap();
+        assert_eq!((counts.images.as_stored, dataset.sample(0).size), (1, (29, 37)));
+        let text = dataset.summary("source").to_string();
+        assert!(text.contains(", 1 image as stored, though turned by the camera (orientation = \"upright\""), "{text}");
+        let upright = VocConfig { on_invalid, orientation: sconce_data::Orientation::Upright, ..config() };
+        let (dataset, counts) = read_voc(root.path(), &upright).unwrap();
+        assert_eq!((counts.images.as_stored, dataset.sample(0).size), (0, (37, 29)));
+    }
+}

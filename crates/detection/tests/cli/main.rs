@@ -80,7 +80,7 @@ fn what_is_wrong_is_named_with_its_record_and_field() {
         fs::write(&detections, bad.to_string()).unwrap();
     };
     with("bbox", json!([1, 2, 3]));
-    fails_with(&mut on("coco", folder.path(), &[]), &["dt.json", "[2].bbox", "length 3", "length 4"]);
+    fails_with(&mut on("coco", folder.path(), &[]), &["dt.json", "[2].bbox", "length 3", "four numbers"]);
     with("score", json!("high"));
     fails_with(&mut on("voc", folder.path(), &[]), &["dt.json", "[2].score", "\"high\"", "f64"]);
     with("image_id", json!(1000));

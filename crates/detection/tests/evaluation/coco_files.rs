@@ -93,7 +93,7 @@ fn what_is_wrong_with_a_ground_truth_is_named() {
     refused(
         "/annotations/1/bbox",
         json!([1, 2, 3]),
-        "annotations[1].bbox: invalid length 3, expected an array of length 4",
+        "annotations[1].bbox: invalid length 3, expected a box of four numbers",
     );
     refused("/annotations/1/bbox", json!([1, 2, 3, 4, 5]), "annotations[1].bbox: ");
     refused("/annotations/1/bbox/2", json!("3"), "annotations[1].bbox[2]: invalid type: string \"3\", expected f64");
@@ -146,6 +146,21 @@ fn what_is_wrong_with_detections_is_named() {
         "[1].score: invalid value: NaN, expected a finite f64 at line 1 column 139",
     );
     check(&second("[0, 0, 1, 1]", "[0, -Infinity, 1, 1]"), "[1].bbox[1]: invalid value: -inf, expected a finite f64");
+    let four = "a box of four numbers: x, y, width, height";
+    check(&second("[0, 0, 1, 1]", "NaN"), &format!("[1].bbox: invalid type: NaN, expected {four}"));
+    check(&second("[0, 0, 1, 1]", "-Infinity"), &format!("[1].bbox: invalid type: -Infinity, expected {four}"));
+    check(&second("[0, 0, 1, 1]", "[0, 0, 1]"), &format!("[1].bbox: invalid length 3, expected {four}"));
+    check(&second("[0, 0, 1, 1]", "[0, 0, 1, 1, 0.5, 1]"), &format!("[1].bbox: invalid length 6, expected {four}"));
+    let truth = truth(&self::document(), Unknown::Refuse).unwrap();
+    let utf16: Vec<u8> = "[]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, expected) in [
+        (&b"\x1f\x8b\x08\x00"[..], "a file that is compressed by gzip, expected JSON"),
+        (b"PK\x03\x04", "a zip archive, expected JSON"),
+        (&utf16, "text in UTF-16, expected JSON in UTF-8"),
+    ] {
+        let error = CocoDetections::parse(bytes, Path::new("dt.json"), &truth, Unknown::Skip).unwrap_err().to_string();
+        assert!(error.starts_with("dt.json: ") && error.ends_with(expected), "{error}");
+    }
     check(&second("\"image_id\": 7", "\"image_id\": NaN"), "[1].image_id: invalid value: floating point `NaN`");
     check(
         &second("\"image_id\": 7", "\"image_id\": \"7\""),

@@ -7,7 +7,7 @@ use sconce_detection::{
     Detection,
     evaluation::{
         Result,
-        voc::{read_results, result_line},
+        voc::{read_results, result_line, results_file},
     },
 };
 
@@ -53,7 +53,10 @@ fn bad_lines_are_named() {
 #[test]
 fn a_class_has_one_file() {
     let error = |files: &[(&str, &str)]| read(files, &["car"]).unwrap_err().to_string();
-    assert!(error(&[]).starts_with("results of a class is [], expected one file `…_car.txt` in "));
+    assert!(
+        error(&[])
+            .starts_with("results of a class is [], expected one file `comp4_det_SET_car.txt`, or `…_car.txt`, in ")
+    );
     let two = error(&[("comp3_det_test_car.txt", ""), ("comp4_det_test_car.txt", "")]);
     assert!(two.contains("comp3_det_test_car.txt") && two.contains("comp4_det_test_car.txt"), "{two}");
     let gone = read_results(Path::new("nowhere"), &[], &[]).unwrap_err().to_string();
@@ -102,6 +105,32 @@ fn the_case_of_a_class_counts_where_it_tells_classes_apart() {
     let both = [("comp4_det_test_Car.txt", line), ("comp4_det_test_car.txt", "")];
     assert_eq!(of(&both, &["car", "Car"]), [1]);
     assert!(read(&both[..1], &["car", "Car"]).unwrap_err().to_string().contains("…_car.txt"));
+}
+
+#[test]
+fn the_file_of_a_class_is_not_that_of_a_longer_one() {
+    let line = "000004 0.5 1 1 10 20";
+    let of = |names: &[&str], classes: &[&str]| -> Result<Vec<u32>> {
+        let files: Vec<(&str, &str)> = names.iter().map(|&name| (name, line)).collect();
+        Ok(read(&files, classes)?[0].iter().map(|detection| detection.label).collect())
+    };
+    let (light, traffic) = ("comp4_det_test_light.txt", "comp4_det_test_traffic_light.txt");
+    assert_eq!(of(&[light, traffic], &["light"]).unwrap(), [0]);
+    assert_eq!(of(&[light, traffic], &["traffic_light", "light"]).unwrap(), [0, 1]);
+    assert_eq!(of(&[traffic], &["traffic_light"]).unwrap(), [0]);
+    let error = of(&[traffic], &["light"]).unwrap_err().to_string();
+    assert!(error.contains(traffic) && error.contains("comp4_det_SET_light.txt"), "{error}");
+    assert!(
+        of(&[traffic], &["LIGHT"]).is_err() && of(&[traffic, "comp4_det_test_car.txt"], &["light", "car"]).is_err()
+    );
+    // A set may have such a name if it is that of all classes.
+    let of_set = ["comp4_det_my_set_car.txt", "comp4_det_my_set_bus.txt"];
+    assert_eq!(of(&of_set, &["bus", "car"]).unwrap(), [0, 1]);
+    for name in ["det_test_car.txt", "results_car.txt", "comp3_det_val_car.txt"] {
+        assert_eq!(of(&[name], &["car"]).unwrap(), [0], "{name}");
+    }
+    assert_eq!(results_file("a/b"), "comp4_det_test_a_b.txt");
+    assert_eq!(of(&["comp4_det_test_a_b.txt"], &["a/b"]).unwrap(), [0]);
 }
 
 #[test]

@@ -38,10 +38,7 @@ pub(super) fn train(config: &Config, data: &Datasets, run: &mut Run) -> anyhow::
     if config.task == Task::LinearClassifier {
         trained.retain(|(name, _)| name.starts_with("fc."));
     }
-    // Frozen batch normalisations look at no batch.
-    let remainder = if config.task == Task::LinearClassifier { Remainder::Kept } else { Remainder::NotOne };
-    let batch = (config.data.batch_size, remainder);
-    let mut batches = config.data.labelled(&data.train, batch, run.seed(), &device, &*ranks)?;
+    let mut batches = config.data.labelled(&data.train, batch(config), run.seed(), &device, &*ranks)?;
     let mut trainer = Trainer::with_groups(&params, vec![ParamGroup::new("all", trained)], &config.trainer, run)?;
     trainer.track(ClassNames::STATE, Arc::new(ClassNames::new(classes)))?;
     while let Some(batch) = trainer.next(&mut batches)? {
@@ -55,6 +52,12 @@ pub(super) fn train(config: &Config, data: &Datasets, run: &mut Run) -> anyhow::
     let metrics = on_root(&*ranks, || measure(config, &twin, test, &device))?;
     run.finish(metrics)?;
     Ok(())
+}
+
+/// How large batches are, and what becomes of a last one of one image: frozen batch normalisations look at no batch.
+pub(super) fn batch(config: &Config) -> (usize, Remainder) {
+    let remainder = if config.task == Task::LinearClassifier { Remainder::Kept } else { Remainder::NotOne };
+    (config.data.batch_size, remainder)
 }
 
 /// The classifier in a file of weights, without a gradient.

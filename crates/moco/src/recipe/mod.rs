@@ -14,9 +14,10 @@ mod study;
 use std::path::Path;
 
 use sconce_core::{DType, Device, Params, nn::BatchNormKind};
+use sconce_data::ImageDataset;
 use sconce_engine::{
-    Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Predictions, Preset, Profile, Run,
-    RunPlan, Study, WeightFile, Weights,
+    Checkpoint, ClassNames, EVALUATED_DATA, Evaluation, InitialWeights, Metrics, PredictRequest, Predictions, Preset,
+    Profile, Run, RunPlan, Study, WeightFile, Weights,
 };
 
 use self::{
@@ -96,8 +97,13 @@ impl sconce_engine::Recipe for Recipe {
     fn eval(config: &Config, weights: &Weights, device: &Device) -> anyhow::Result<Evaluation> {
         config.data.images.require_test()?;
         let file = weight_file(weights)?;
+        let mut lines = Vec::new();
+        let mut describe = |name: &str, dataset: &ImageDataset| {
+            lines.extend(dataset.summary(name).to_string().lines().map(str::to_owned));
+        };
         let metrics = if config.task.is_classification() {
             let test = config.data.images.read_test()?;
+            describe("test", &test);
             if let Weights::Checkpoint(path) = weights {
                 test.check_classes(&ClassNames::of(&Checkpoint::open(path)?)?)?;
             }
@@ -113,6 +119,8 @@ impl sconce_engine::Recipe for Recipe {
             let data = config.data.images.read_both()?;
             outcome::check_labels(config, &data)?;
             let splits = Splits { train: &data.train, test: data.labelled_test()? };
+            describe("train", splits.train);
+            describe("test", splits.test);
             // Which labels the classifier on few of them has is drawn as in the run.
             let seed = match weights {
                 Weights::Checkpoint(path) => Checkpoint::open(path)?.state().seed,
@@ -122,7 +130,8 @@ impl sconce_engine::Recipe for Recipe {
             let measured = extractor.measure(config, splits, device)?;
             outcome::accuracies(config, extractor, (splits, &measured), seed, device)?
         };
-        Ok(metrics.into_iter().map(|(name, value)| (name, serde_json::json!(value))).collect())
+        let metrics = metrics.into_iter().map(|(name, value)| (name, serde_json::json!(value)));
+        Ok(metrics.chain([(EVALUATED_DATA.to_owned(), serde_json::json!(lines))]).collect())
     }
 
     fn predict(config: &Config, request: &PredictRequest, lines: &mut Predictions<'_>) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use sconce_core::{Tensor, nn::Mode};
-use sconce_data::{ContactSheet, image_files};
+use sconce_data::{ContactSheet, find_images};
 use sconce_engine::{Checkpoint, ClassNames, PredictRequest, Predictions, Weights};
 
 use super::{
@@ -25,13 +25,10 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut Pre
     let folder = request.out.as_deref().filter(|_| !config.task.is_classification());
     let outputs = folder.map(Outputs::new).transpose()?;
     let predictor = Predictor::new(config, request)?;
-    let mut files = Vec::new();
-    for path in &request.files {
-        match image_files(&[path]) {
-            Ok(found) => files.extend(found),
-            Err(error) => lines.failed(path, error),
-        }
-    }
+    let found = find_images(&request.files);
+    found.failed.iter().for_each(|(path, error)| lines.failed(path, error));
+    found.left_out.iter().for_each(|(folder, left_out)| lines.note(folder, left_out));
+    let files: Vec<PathBuf> = found.files.into_iter().map(|(file, _)| file).collect();
     match predictor {
         Predictor::Classifier { classifier, classes } => {
             classify(config, request, (&*classifier, &classes), &files, lines)

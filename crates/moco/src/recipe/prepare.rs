@@ -35,6 +35,7 @@ pub(super) fn prepare(config: &Config, plan: &RunPlan) -> anyhow::Result<Prepare
     let (fitted, notes) = config.fitted(n_images).context(data.train.origin().to_owned())?;
     check_images(config, &data.train)?;
     data.test.as_ref().map_or(Ok(()), |test| check_images(config, test))?;
+    check_batches(&fitted, &data, plan)?;
     if let Some(file) = plan.init_from() {
         check_weights(config, &data, file, plan)?;
     }
@@ -68,6 +69,20 @@ fn check_images(config: &Config, dataset: &ImageDataset) -> anyhow::Result<()> {
             return Err(anyhow::Error::from(error).context(format!("{key}: {}", dataset.name(0))));
         }
     }
+    Ok(())
+}
+
+/// Makes the loader of the run, which is dropped: it refuses what no loader can be.
+fn check_batches(config: &Config, data: &Datasets, plan: &RunPlan) -> anyhow::Result<()> {
+    let (seed, device, ranks) = (plan.seed(), plan.device(), &**plan.communicator());
+    match config.task {
+        Task::Pretrain => drop(config.data.views(&data.train, seed, device, ranks)?),
+        Task::LinearClassifier | Task::FineTune => {
+            drop(config.data.labelled(&data.train, classification::batch(config), seed, device, ranks)?);
+        }
+        Task::RandomFeatures | Task::PixelFeatures => {}
+    }
+    drop(config.data.in_order(&data.train, device)?);
     Ok(())
 }
 

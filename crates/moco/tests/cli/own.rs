@@ -240,3 +240,24 @@ fn a_photograph_of_twelve_megapixels_takes_seconds() {
     assert_eq!(lines(&output).len(), 1);
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_mistake_costs_no_earlier_run() {
+    let tree = Tree::new();
+    let (photos, out) = (tree.path("photos"), tree.path("run"));
+    pictures(&photos, 9);
+    succeeds(&mut train(&photos, &out, &["--max-steps", "1"]));
+    let model = out.join("checkpoints/last/model.safetensors");
+    let before = fs::read(&model).unwrap();
+    for (setting, parts) in [
+        ("data.workers=999", &["workers", "999"][..]),
+        ("data.train.pixels=[{name=\"rgb\"}]", &["data.train", ".png", "shape"]),
+        ("data.eval.pixels=[{name=\"rgb\"}]", &["data.eval", ".png", "shape"]),
+        ("moco.encoder.backbone.blocks=[1000000000000,1,1,1]", &["blocks", "1024"]),
+    ] {
+        fails_with(&mut train(&photos, &out, &["--force", "--set", setting]), parts);
+        fails_with(&mut train(&photos, &tree.path("fresh"), &["--set", setting]), parts);
+        assert!(!tree.path("fresh").exists(), "{setting}");
+        assert_eq!(fs::read(&model).unwrap(), before, "{setting}");
+    }
+}

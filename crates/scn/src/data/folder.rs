@@ -68,7 +68,7 @@ fn kept_in_memory(root: &Path, dataset: &ImageDataset, decoding: &Decoding) -> R
     let emptied = (0..dataset.classes().len()).find(|&c| has(dataset.labels(), c) && !has(&labels, c));
     if let Some(class) = emptied {
         let path = root.join(&dataset.classes()[class]);
-        return Err(DataError::Empty { path, expected: "images that can be decoded" });
+        return Err(DataError::empty(path, "images that can be decoded"));
     }
     let others = dataset.summary("").left_out;
     let kept = ImageDataset::from_named_images(dataset.origin(), dataset.classes().to_vec(), images, labels)?;

@@ -273,8 +273,12 @@ fn cut(
     seed: u64,
 ) -> Result<(Vec<usize>, Vec<usize>), DataError> {
     dataset.split_indices(share, seed).map_err(|_| {
-        let expected = format!("a share that leaves some of the {} images in each part", dataset.len());
-        DataError::argument(key, share, expected)
+        let found = format!("{share} of {} images in {} classes", dataset.len(), dataset.classes().len());
+        let way_out = match key {
+            "data.validation" => "0 for no part to choose by",
+            _ => "data.images.test for a folder to test on",
+        };
+        DataError::argument(key, found, format!("a share that leaves an image of each class to train on; or {way_out}"))
     })
 }
 

@@ -16,8 +16,8 @@ use anyhow::Context as _;
 use sconce_core::{Batches, DType, Device, LoadReport, Params, Tolerance};
 use sconce_data::ImageDataset;
 use sconce_engine::{
-    Checkpoint, ClassNames, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run, RunFile,
-    RunPlan, Stateful, Study, WeightFile, Weights,
+    Checkpoint, ClassNames, EVALUATED_DATA, Evaluation, InitialWeights, Metrics, PredictRequest, Preset, Profile, Run,
+    RunFile, RunPlan, Stateful, Study, WeightFile, Weights,
 };
 
 use self::prepare::{NEEDS_HUB, NEEDS_WEIGHTS};
@@ -129,6 +129,8 @@ impl sconce_engine::Recipe for Recipe {
         let model = known.load(&scn, device)?;
         let predictions = run_on(&model, &mut config.data.eval_batches(&test, device)?)?;
         let mut details = outcome::details(&predictions, &test)?;
+        let lines = test.summary("test").to_string();
+        details.insert(EVALUATED_DATA.to_owned(), serde_json::json!(lines.lines().collect::<Vec<_>>()));
         if known.classes.is_none() {
             let note =
                 format!("the weights do not name their classes: those of {} are taken in their order", test.origin());

@@ -1,6 +1,8 @@
 //! What a run reports at its end.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
+
+use anyhow::Context as _;
 
 use sconce_core::files::write_atomic;
 use sconce_data::{DataError, Image, ImageDataset};
@@ -48,10 +50,17 @@ pub(super) fn report(ended: &Ended<'_>, run: &mut Run) -> anyhow::Result<()> {
         metrics.insert("alpha_auroc".into(), auroc);
     }
     let folder = run.pictures()?;
-    let save = |name: &str, sheet: Image| -> anyhow::Result<()> {
-        Ok(write_atomic(&folder.join(name), &sheet.encode_png()?)?)
+    let save = |name: &str, sheet: Option<Image>| -> anyhow::Result<()> {
+        let path = folder.join(name);
+        match sheet {
+            Some(sheet) => write_atomic(&path, &sheet.encode_png()?)?,
+            // Of an earlier end of the run.
+            None if path.exists() => fs::remove_file(&path).with_context(|| path.display().to_string())?,
+            None => {}
+        }
+        Ok(())
     };
-    save("least-certain.png", pictures::least_certain(&predictions, &data.train, data.truth.as_deref())?)?;
+    save("least-certain.png", Some(pictures::least_certain(&predictions, &data.train, data.truth.as_deref())?))?;
     doubts(ended, &predictions, run, save)?;
     let details = details(&tested, &data.test)?;
     write_atomic(&run.file(RunFile::Evaluation), &serde_json::to_vec_pretty(&details)?)?;
@@ -65,7 +74,7 @@ fn doubts(
     ended: &Ended<'_>,
     predictions: &Predictions,
     run: &Run,
-    save: impl Fn(&str, Image) -> anyhow::Result<()>,
+    save: impl Fn(&str, Option<Image>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let Ended { config, data, labels, trained, scn } = *ended;
     let margin = scn.relabel.margin;
@@ -86,9 +95,8 @@ fn doubts(
     for (name, status) in [("relabelled.png", suspects::Status::Relabelled), ("suspect.png", suspects::Status::Suspect)]
     {
         let shown: Vec<&suspects::Row> = rows.iter().filter(|row| row.status == status).take(pictures::MANY).collect();
-        if !shown.is_empty() {
-            save(name, pictures::doubted(&shown, data, &file, &image)?)?;
-        }
+        let sheet = if shown.is_empty() { None } else { Some(pictures::doubted(&shown, data, &file, &image)?) };
+        save(name, sheet)?;
     }
     Ok(())
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use sconce_core::{Rng, nn::Mode};
-use sconce_data::{DataError, FloatImage, Image, image_files};
+use sconce_data::{DataError, FloatImage, Image, find_images};
 use sconce_engine::PredictRequest;
 
 use super::{Config, Known, pictures};
-use crate::{eval::Predictions, model::Scn};
+use crate::{error::ScnError, eval::Predictions, model::Scn};
 
 /// Writes a JSON line for each file: file, class, probabilities by class name, α. A file that cannot be read is reported, and the
 /// others are predicted. With an output folder, also a contact sheet of the least certain images.
@@ -19,7 +19,7 @@ pub(super) fn predict(
 ) -> anyhow::Result<()> {
     let sheet = request.out.as_deref().map(sheet_file).transpose()?;
     let (model, classes) = model(config, request)?;
-    let files = image_files(&request.files)?;
+    let files = files(request, lines);
     // Draws nothing, but for a dropout that stays active in evaluation.
     let rng = &mut Rng::new(0, "evaluation dropout");
     let mut least_certain = Vec::new();
@@ -38,15 +38,15 @@ pub(super) fn predict(
             let floats: Vec<FloatImage> = same.iter().map(|(_, seen)| seen.float.clone()).collect();
             let output = model.forward(&FloatImage::stack(&floats, &request.device)?, Mode::Eval, rng)?;
             let mut predictions = Predictions::default();
-            predictions.extend(&output, 0..same.len())?;
+            predictions.extend(&output, 0..same.len()).map_err(|error| match error {
+                ScnError::NotFinite { index } => anyhow::anyhow!(
+                    "{}: the network produced NaN or infinity; check that its weights are finite",
+                    same[index].0.display()
+                ),
+                error => error.into(),
+            })?;
             for (i, ((file, _), class)) in same.iter().zip(predictions.classes()).enumerate() {
                 let (class, p, alpha) = (class as usize, &predictions.probabilities[i], predictions.alpha[i]);
-                let is_finite = alpha.is_finite() && p.iter().all(|p| p.is_finite());
-                anyhow::ensure!(
-                    is_finite,
-                    "{}: the network produced NaN or infinity; check that its weights are finite",
-                    file.display()
-                );
                 lines.line(&line(file, &classes, class, p, alpha))?;
             }
             let thumbnails = same.iter().filter_map(|(_, seen)| seen.thumbnail.clone());
@@ -61,6 +61,14 @@ pub(super) fn predict(
         }
         _ => Ok(()),
     }
+}
+
+/// The image files that are named, or lie in folders that are. What is not there is reported, and what is left out is said.
+fn files(request: &PredictRequest, lines: &mut sconce_engine::Predictions<'_>) -> Vec<PathBuf> {
+    let found = find_images(&request.files);
+    found.failed.iter().for_each(|(path, error)| lines.failed(path, error));
+    found.left_out.iter().for_each(|(folder, left_out)| lines.note(folder, left_out));
+    found.files.into_iter().map(|(file, _)| file).collect()
 }
 
 /// An image as the network takes it, and for the contact sheet.

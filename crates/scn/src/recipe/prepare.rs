@@ -33,7 +33,13 @@ impl Prepared {
     pub(super) fn new(config: &Config, plan: &RunPlan) -> anyhow::Result<Self> {
         let initial = initial_weights(config, plan)?;
         let data = config.data.read(plan.seed())?;
-        let scn = config.scn.for_classes(data.train.classes().len(), data.train.origin())?;
+        let n_classes = data.train.classes().len();
+        if n_classes < 2 {
+            let found = format!("{n_classes} class in {}", data.train.origin());
+            let expected = "at least 2, a folder of images for each".to_owned();
+            return Err(ScnError::Config { field: "data.images", found, expected }.into());
+        }
+        let scn = config.scn.for_classes(n_classes, data.train.origin())?;
         check_shapes(&config.data, &scn, &data)?;
         let ranks = plan.communicator();
         check_batches(&config.data, &scn, &data.train, plan, ranks.size())?;

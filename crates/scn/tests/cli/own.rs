@@ -208,3 +208,79 @@ fn a_folder_is_predicted_and_what_is_broken_is_reported() {
     let mut bare = scn(&["predict", "--preset", "own"]);
     fails_with(bare.args(narrow).arg("--weights").arg(&weights).arg(&seen), &["--checkpoint"]);
 }
+
+#[test]
+fn what_is_not_there_is_reported_and_pictures_of_other_kinds_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, out) = (folder.path().join("train"), folder.path().join("run"));
+    pictures(&images, &["cat", "dog"], 12);
+    fs::write(images.join("cat/film.gif"), "GIF89a").unwrap();
+    let said = succeeds(&mut own(&images, &out, &["--max-steps", "2"])).stderr;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("1 of kinds that are not read)") && said.contains("1 gif, as cat/film.gif"), "{said}");
+    let mut command = scn(&["predict", "--checkpoint"]);
+    let output = command.arg(&out).arg(folder.path().join("gone.png")).arg(images.join("cat")).output().unwrap();
+    let (lines, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), lines.lines().count()), (Some(1), 12), "{said}");
+    assert!(said.contains("gone.png") && said.contains("1 of 13") && said.contains("1 gif, as film.gif"), "{said}");
+    // What a table does not count is told beside it.
+    let test = folder.path().join("test");
+    pictures(&test, &["cat", "dog"], 4);
+    fs::write(test.join("cat/broken.png"), "no image").unwrap();
+    let at = set("data.images.test", &test);
+    let output = succeeds(scn(&["eval", "--checkpoint"]).arg(&out).args(&at));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("test: 8 images") && said.contains("broken.png"), "{said}");
+    let lines = json(&succeeds(scn(&["eval", "--json", "--checkpoint"]).arg(&out).args(&at)).stdout)["data"].clone();
+    assert!(
+        lines[0].as_str().unwrap().starts_with("test: 8 images in 2 classes (cat 4, dog 4), 1 left out"),
+        "{lines}"
+    );
+}
+
+#[test]
+fn a_network_that_says_nothing_is_not_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, out) = (folder.path().join("train"), folder.path().join("run"));
+    pictures(&images, &["cat", "dog"], 12);
+    succeeds(&mut own(&images, &out, &["--max-steps", "2"]));
+    let weights = out.join("checkpoints/last/model.safetensors");
+    let whole = sconce_core::read_tensors(&weights).unwrap();
+    let name = whole.keys().find(|name| name.ends_with("conv1.weight")).unwrap().clone();
+    let mut tensors = whole.clone();
+    let nan = (whole[&name].clone() * f64::NAN).unwrap();
+    tensors.insert(name.clone(), nan);
+    sconce_core::write_tensors(&weights, &tensors).unwrap();
+    fails_with(scn(&["eval", "--json", "--checkpoint"]).arg(&out), &["is not finite", "weights"]);
+    let fresh = folder.path().join("fresh");
+    let start = ["--init-from", weights.to_str().unwrap()];
+    fails_with(&mut own(&images, &fresh, &start), &["model.safetensors", "conv1.weight", "holds NaN"]);
+    assert!(!fresh.exists());
+    // Of variances below zero no root can be taken: training sees its batches alone, and evaluation NaN.
+    let mut tensors = whole.clone();
+    let name = whole.keys().find(|name| name.ends_with("bn1.running_var")).unwrap().clone();
+    tensors.insert(name.clone(), (whole[&name].clone() * -5.0).unwrap());
+    sconce_core::write_tensors(&weights, &tensors).unwrap();
+    fails_with(scn(&["eval", "--checkpoint"]).arg(&out), &["is not finite"]);
+}
+
+#[test]
+fn small_classes_are_split_and_one_class_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("train");
+    let classes: Vec<String> = (0..10).map(|i| format!("class {i}")).collect();
+    let names: Vec<&str> = classes.iter().map(String::as_str).collect();
+    pictures(&images, &names, 4);
+    let said = succeeds(&mut own(&images, &folder.path().join("run"), &["--max-steps", "2"])).stderr;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("validation: ") && said.contains("10 classes"), "{said}");
+    let one = folder.path().join("one");
+    pictures(&one, &["cat"], 12);
+    let out = folder.path().join("none");
+    fails_with(&mut own(&one, &out, &[]), &["data.images", "1 class in", "at least 2"]);
+    pictures(&one, &["dog"], 1);
+    fs::remove_dir_all(one.join("cat")).unwrap();
+    pictures(&one, &["cat"], 1);
+    fails_with(&mut own(&one, &out, &[]), &["data.images.test_share", "2 images in 2 classes", "data.images.test"]);
+    assert!(!out.exists());
+}

@@ -106,32 +106,65 @@ fn predictors(file: &WeightFile, classes: &[String]) -> Predictors {
     }
 }
 
-/// Puts the first image of every set through its pipeline, and one of the source through the model.
+/// Longer sides than this times the shorter one are tried before the first step.
+const LONG: usize = 4;
+
+/// Puts the first image of every set through its pipeline, and through the model one of the source and the longest of each set:
+/// behind a pipeline that keeps proportions they may be too flat for it.
 fn check_samples(config: &Config, data: &Datasets, model: &Swda, plan: &RunPlan) -> anyhow::Result<()> {
     let (train, eval) = (("data.train", &config.data.train), ("data.eval", &config.data.eval));
+    let trained = [Some(&data.source), data.target.as_ref()].map(|dataset| (dataset, train));
     let measured = [&data.test, &data.source_test, &data.validation].map(|dataset| (dataset.as_ref(), eval));
-    for (dataset, (key, pipeline)) in
-        [(Some(&data.source), train), (data.target.as_ref(), train)].into_iter().chain(measured)
-    {
-        if let Some(dataset) = dataset {
-            sample(key, dataset, pipeline)?;
+    for (dataset, (key, pipeline)) in trained.into_iter().chain(measured) {
+        let Some(dataset) = dataset else { continue };
+        sample(key, dataset, 0, pipeline)?;
+        for i in longest(dataset) {
+            detect_on(model, (key, pipeline), dataset, i, plan)?;
         }
     }
-    let image = sample("data.eval", &data.source, &config.data.eval)?;
+    detect_on(model, ("data.eval", &config.data.eval), &data.source, 0, plan)
+}
+
+/// The image of the greatest proportion of width to height, and that of height to width, if they are long.
+fn longest(dataset: &DetectionDataset) -> impl Iterator<Item = usize> {
+    let longest = |side: fn((usize, usize)) -> (usize, usize)| {
+        let proportion = |&i: &usize| {
+            let (long, short) = side(dataset.sample(i).size);
+            (long * 1000) / short.max(1)
+        };
+        (0..dataset.len()).max_by_key(proportion).filter(|i| proportion(i) > LONG * 1000)
+    };
+    [longest(|size| (size.1, size.0)), longest(|size| size)].into_iter().flatten()
+}
+
+/// Runs the model on an image of `dataset` behind `pipeline`, whose settings stand under `key`.
+fn detect_on(
+    model: &Swda,
+    (key, pipeline): (&str, &DetectionPipeline),
+    dataset: &DetectionDataset,
+    index: usize,
+    plan: &RunPlan,
+) -> anyhow::Result<()> {
+    let image = sample(key, dataset, index, pipeline)?;
     let [_, height, width] = image.shape();
     let images = Images { images: FloatImage::stack(&[image], plan.device())?, sizes: vec![(height, width)] };
     model.detect(&images).map(drop).with_context(|| {
         format!(
-            "an image of {width}×{height} pixels behind data.eval, {} of {}",
-            data.source.sample(0).name,
-            data.source.origin()
+            "an image of {width}×{height} pixels behind {key}, {} of {}",
+            dataset.sample(index).name,
+            dataset.origin()
         )
     })
 }
 
-/// The first image of `dataset` behind `pipeline`, whose settings stand under `key`.
-fn sample(key: &str, dataset: &DetectionDataset, pipeline: &DetectionPipeline) -> anyhow::Result<FloatImage> {
-    let sample = dataset.sample(0);
-    let applied = pipeline.apply(dataset.image(0)?, &sample.objects, &mut Rng::new(0, "first sample"));
+/// An image of `dataset` behind `pipeline`, whose settings stand under `key`.
+fn sample(
+    key: &str,
+    dataset: &DetectionDataset,
+    index: usize,
+    pipeline: &DetectionPipeline,
+) -> anyhow::Result<FloatImage> {
+    let sample = dataset.sample(index);
+    let applied = pipeline.apply(dataset.image(index)?, &sample.objects, &mut Rng::new(0, "first sample"));
     Ok(applied.with_context(|| format!("{key}: {} of {}", sample.name, dataset.origin()))?.image)
 }

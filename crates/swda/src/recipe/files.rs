@@ -8,10 +8,14 @@ use std::{
 
 use anyhow::Context as _;
 use sconce_core::files::write_atomic;
-use sconce_data::{CocoId, parse_coco};
+use sconce_data::{CocoId, coco_class_ids, parse_coco};
 use sconce_detection::{
     Detection,
-    evaluation::{coco, coco::CocoResult, voc::result_line},
+    evaluation::{
+        coco,
+        coco::CocoResult,
+        voc::{result_line, results_file},
+    },
 };
 
 use crate::{
@@ -28,8 +32,10 @@ pub(super) struct ResultFiles<'a> {
     folder: &'a Path,
     classes: &'a [String],
     category_ids: Vec<CocoId>,
-    /// The ids of images whose file in COCO's format is known.
-    image_ids: HashMap<PathBuf, CocoId>,
+    /// The files in COCO's format that are known: by which ids each calls the classes.
+    known: Vec<Vec<CocoId>>,
+    /// The ids of their images, each with the place of its file.
+    image_ids: HashMap<PathBuf, (CocoId, usize)>,
     voc: Vec<String>,
     coco: Vec<CocoResult>,
 }
@@ -50,17 +56,24 @@ impl<'a> ResultFiles<'a> {
             folder,
             classes,
             category_ids: ids.collect(),
+            known: Vec::new(),
             image_ids: HashMap::new(),
             voc: vec![String::new(); classes.len()],
             coco: Vec::new(),
         };
-        for path in files.voc_files().into_iter().chain([folder.join(COCO)]) {
+        let mut paths: HashMap<PathBuf, &String> = HashMap::new();
+        for (path, class) in files.voc_files().into_iter().zip(classes) {
             anyhow::ensure!(!path.exists(), "{} exists: predict overwrites nothing", path.display());
+            if let Some(other) = paths.insert(path.clone(), class) {
+                anyhow::bail!("{} would be the file of the classes `{other}` and `{class}`", path.display());
+            }
         }
+        let path = folder.join(COCO);
+        anyhow::ensure!(!path.exists(), "{} exists: predict overwrites nothing", path.display());
         Ok(files)
     }
 
-    /// Images of a file in COCO's format are called by their ids there, where the file is still to be had.
+    /// Images and classes of a file in COCO's format are called by their ids there, where the file is still to be had.
     pub(super) fn know(&mut self, images: &Images) {
         let Images::Coco { root, config } = images else { return };
         let found = match config {
@@ -71,33 +84,43 @@ impl<'a> ResultFiles<'a> {
         let Ok((root, config)) = found else { return };
         let path = root.join(&config.annotations);
         let Some(file) = fs::read(&path).ok().and_then(|bytes| parse_coco(&bytes, &path).ok()) else { return };
+        let named = coco_class_ids(&file.categories, self.classes);
+        // A class that the file does not have is called by its name: no number of the file's own is another class's.
+        let ids = named.into_iter().zip(self.classes).map(|(id, class)| id.unwrap_or(CocoId::Text(class.clone())));
+        self.known.push(ids.collect());
         for image in file.images {
             if let Ok(path) = root.join(&config.images).join(&image.file_name).canonicalize() {
-                self.image_ids.insert(path, image.id);
+                self.image_ids.insert(path, (image.id, self.known.len() - 1));
             }
         }
     }
 
-    /// Adds all that was found in `file`, which evaluations call `id`.
+    /// Adds all that was found in `file`, which evaluations call `id`, and COCO's `coco_id` if no file in its format has it.
     ///
     /// # Errors
     /// If the devkit's files cannot have such a name.
-    pub(super) fn add(&mut self, file: &Path, id: &str, found: &[Detection]) -> anyhow::Result<()> {
+    pub(super) fn add(
+        &mut self,
+        file: &Path,
+        (id, coco_id): (&str, &CocoId),
+        found: &[Detection],
+    ) -> anyhow::Result<()> {
         let known = file.canonicalize().ok().and_then(|path| self.image_ids.get(&path).cloned());
-        let image_id = known.unwrap_or_else(|| coco_id(id));
+        let (image_id, category_ids) = match known {
+            Some((image_id, file)) => (image_id, &self.known[file]),
+            None => (coco_id.clone(), &self.category_ids),
+        };
         for detection in found {
             let Some(lines) = self.voc.get_mut(detection.label as usize) else { continue };
             lines.push_str(&(result_line(id, detection)? + "\n"));
-            let category_id = &self.category_ids[detection.label as usize];
+            let category_id = &category_ids[detection.label as usize];
             self.coco.push(CocoResult::new(of_evaluation(&image_id), of_evaluation(category_id), detection));
         }
         Ok(())
     }
 
     fn voc_files(&self) -> Vec<PathBuf> {
-        // A class may be called as no file can be.
-        let name = |class: &String| format!("comp4_det_test_{}.txt", class.replace(['/', '\0'], "_"));
-        self.classes.iter().map(|class| self.folder.join(VOC).join(name(class))).collect()
+        self.classes.iter().map(|class| self.folder.join(VOC).join(results_file(class))).collect()
     }
 
     /// Writes the files: one of Pascal VOC's for each class, also where nothing of it was found.
@@ -122,13 +145,20 @@ fn of_evaluation(id: &CocoId) -> coco::CocoId {
     }
 }
 
-/// An image's id in COCO's results, by its name: a number if it is one, as `000000000139`.
-fn coco_id(name: &str) -> CocoId {
-    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    match name.parse() {
-        Ok(number) if is_number => CocoId::Number(number),
-        _ => CocoId::Text(name.to_owned()),
-    }
+/// The ids of images in COCO's results by their names: numbers where all that are the same number are one name, as
+/// `000000000139`.
+pub(super) fn coco_ids(names: &[String]) -> Vec<CocoId> {
+    let number = |name: &String| -> Option<u64> {
+        let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+        name.parse().ok().filter(|_| is_number)
+    };
+    let mut uses: BTreeMap<u64, usize> = BTreeMap::new();
+    names.iter().filter_map(number).for_each(|number| *uses.entry(number).or_default() += 1);
+    let id = |name: &String| match number(name) {
+        Some(number) if uses[&number] == 1 => CocoId::Number(number.into()),
+        _ => CocoId::Text(name.clone()),
+    };
+    names.iter().map(id).collect()
 }
 
 /// What evaluations call each of `files`: its stem, or, where another file has the same one, its path below the folder that was
@@ -169,10 +199,11 @@ mod tests {
 
     #[test]
     fn numbers_are_numbers() {
-        assert_eq!(coco_id("000139"), CocoId::Number(139));
-        for name in ["12a", "", "+5", "a/1"] {
-            assert_eq!(coco_id(name), CocoId::Text(name.to_owned()));
-        }
+        let text = |name: &str| CocoId::Text(name.to_owned());
+        let names = ["000139", "12a", "", "+5", "a/1", "7", "007", "99999999999999999999"].map(str::to_owned);
+        let [_, others @ ..] = &names;
+        let expected: Vec<CocoId> = others.iter().map(|name| text(name)).collect();
+        assert_eq!(coco_ids(&names), [vec![CocoId::Number(139)], expected].concat());
     }
 
     #[test]
@@ -182,7 +213,7 @@ mod tests {
         let ids = [Some(CocoId::Number(7)), None];
         let mut files = ResultFiles::new(folder.path(), &classes, Some(&ids)).unwrap();
         let found = |label| Detection { bbox: BBox::new(0.0, 2.0, 10.0, 20.5), label, score: 0.25 };
-        files.add(Path::new("12.jpg"), "12", &[found(0), found(1)]).unwrap();
+        files.add(Path::new("12.jpg"), ("12", &CocoId::Number(12)), &[found(0), found(1)]).unwrap();
         files.write().unwrap();
         let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(text("voc/comp4_det_test_bird.txt"), "12 0.25 1 3 10 20.5\n");
@@ -194,5 +225,9 @@ mod tests {
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text("coco.json")).unwrap(), expected);
         // Nothing is overwritten.
         assert!(ResultFiles::new(folder.path(), &classes, None).is_err());
+        // Nor do two classes share a file.
+        let twins = ["a/b".to_owned(), "a_b".to_owned()];
+        let error = ResultFiles::new(Path::new("nowhere"), &twins, None).err().unwrap().to_string();
+        assert!(error.contains("a_b.txt would be the file of the classes `a/b` and `a_b`"), "{error}");
     }
 }

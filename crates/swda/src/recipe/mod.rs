@@ -20,8 +20,8 @@ use std::path::Path;
 
 use sconce_core::Device;
 use sconce_engine::{
-    Checkpoint, Evaluation, InitialWeights, PredictRequest, Predictions, Preset, Profile, Run, RunPlan, Study,
-    WeightFile, Weights,
+    Checkpoint, EVALUATED_DATA, Evaluation, InitialWeights, PredictRequest, Predictions, Preset, Profile, Run, RunPlan,
+    Study, WeightFile, Weights,
 };
 
 use self::model::Model;
@@ -103,13 +103,16 @@ impl sconce_engine::Recipe for Recipe {
         }
         let model = Model::open(config, weights, device)?;
         let mut evaluation = Evaluation::new();
+        let mut lines = Vec::new();
         for (split, data) in model.config.data.read_measured(&model.classes, model.seed)? {
+            lines.extend(data.summary(split).to_string().lines().map(str::to_owned));
             let details = outcome::details(&model.config, &model.swda, &data, device)?;
             match split {
                 "test" => evaluation.extend(details),
                 split => drop(evaluation.insert(split.to_owned(), serde_json::to_value(details)?)),
             }
         }
+        evaluation.insert(EVALUATED_DATA.to_owned(), serde_json::json!(lines));
         Ok(evaluation)
     }
 

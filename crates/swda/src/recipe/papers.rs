@@ -135,6 +135,7 @@ impl Config {
                 source_test: None,
                 validation: 0.0,
                 on_invalid: OnInvalid::Fail,
+                orientation: None,
                 leak: Leak::None,
                 batch_size: 1,
                 target_batch_size: 1,

@@ -8,13 +8,13 @@ use std::{
 
 use anyhow::Context as _;
 use sconce_core::{Device, Rng, files::write_atomic};
-use sconce_data::{FloatImage, Image, Orientation, image_files};
+use sconce_data::{FloatImage, Image, Orientation, find_images};
 use sconce_detection::Detection;
 use sconce_engine::{PredictRequest, Predictions};
 
 use super::{
     Config,
-    files::{ResultFiles, ids},
+    files::{ResultFiles, coco_ids, ids},
     model::Model,
     pictures::{self, SURE},
 };
@@ -25,7 +25,10 @@ use crate::{eval::unscaled, model::Images};
 /// score, and all detections as evaluations read them.
 pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut Predictions<'_>) -> anyhow::Result<()> {
     let model = Model::open(config, &request.weights, &request.device)?;
-    let files = files(&request.files, lines);
+    let found = find_images(&request.files);
+    found.failed.iter().for_each(|(path, error)| lines.failed(path, error));
+    found.left_out.iter().for_each(|(folder, left_out)| lines.note(folder, left_out));
+    let files = found.files;
     let ids = ids(&files);
     let mut results = None;
     if let Some(folder) = &request.out {
@@ -41,7 +44,8 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut Pre
         [Some(&data.source), data.target.as_ref(), data.test.as_ref()].into_iter().flatten().for_each(|i| own.know(i));
         results = Some(own);
     }
-    for ((file, _), id) in files.iter().zip(&ids) {
+    let coco_ids = coco_ids(&ids);
+    for (((file, _), id), coco_id) in files.iter().zip(&ids).zip(&coco_ids) {
         let (image, found) = match found_in(&model, file, &request.device) {
             Ok(found) => found,
             Err(error) => {
@@ -54,7 +58,7 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut Pre
             let min_score = request.min_score.unwrap_or(SURE);
             let path = picture_file(folder, id);
             line["picture"] = serde_json::json!({ "file": path.display().to_string(), "min_score": min_score });
-            results.add(file, id, &found)?;
+            results.add(file, (id, coco_id), &found)?;
             let picture = pictures::captioned(image, &found, &model.classes, min_score);
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
@@ -66,26 +70,9 @@ pub(super) fn predict(config: &Config, request: &PredictRequest, lines: &mut Pre
     results.map_or(Ok(()), ResultFiles::write)
 }
 
-/// The image files that are named, or lie in folders that are, each with its path below what was named. What is not there is
-/// reported.
-fn files(named: &[PathBuf], lines: &mut Predictions<'_>) -> Vec<(PathBuf, PathBuf)> {
-    let mut files = Vec::new();
-    for path in named {
-        match image_files(&[path]) {
-            Ok(found) => files.extend(found.into_iter().map(|file| {
-                let below = file.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty());
-                let below = below.map_or_else(|| file.file_name().unwrap_or_default().into(), Path::to_owned);
-                (file, below)
-            })),
-            Err(error) => lines.failed(path, error),
-        }
-    }
-    files
-}
-
-/// The image in a file, upright, and what is found on it, best first, in its own pixels.
+/// The image in a file, upright unless the configuration says otherwise, and what is found on it, best first, in its own pixels.
 fn found_in(model: &Model, file: &Path, device: &Device) -> anyhow::Result<(Image, Vec<Detection>)> {
-    let image = Image::read_as(file, Orientation::Upright)?.into_rgb();
+    let image = Image::read_as(file, model.config.data.orientation.unwrap_or(Orientation::Upright))?.into_rgb();
     // Nothing is random in the pipeline of an evaluation that its author did not make so.
     let input = model.config.data.eval.apply(image.clone(), &[], &mut Rng::new(0, "prediction"))?;
     let [_, height, width] = input.image.shape();

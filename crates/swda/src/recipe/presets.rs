@@ -72,6 +72,7 @@ impl Config {
                 source_test: Some(Images::test_scenes(Scene::Clear, TEST)),
                 validation: 0.1,
                 on_invalid: OnInvalid::Fail,
+                orientation: None,
                 leak: Leak::None,
                 batch_size: 4,
                 target_batch_size: 4,

@@ -202,3 +202,91 @@ fn what_is_missing_is_said_before_the_folder_is_taken() {
     let coco = "data.source={kind=\"coco\",root=\"source\"}";
     run(&[coco, target], &["data.source", "no file of JSON"]);
 }
+
+#[test]
+fn what_cannot_be_measured_is_refused_and_what_is_left_out_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    voc(&path("source"), 8);
+    target(&path("target"));
+    label_img(&path("test"), 4);
+    succeeds(&mut train(folder.path(), "run", "voc", &["--max-steps", "1"]));
+    let test = ["--set", "data.test={kind=\"voc\",root=\"test\"}"];
+    let eval = || {
+        let mut command = swda(&["eval", "--checkpoint", "run"]);
+        command.args(test).current_dir(folder.path());
+        command
+    };
+    fs::write(path("test/s1.png"), "").unwrap();
+    let said = succeeds(&mut eval()).stderr;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("test: 3 images with") && said.contains("s1.png"), "{said}");
+    let evaluation: serde_json::Value = serde_json::from_slice(&succeeds(eval().arg("--json")).stdout).unwrap();
+    assert!(evaluation["data"][0].as_str().unwrap().contains("1 image left out (1 undecodable)"), "{evaluation}");
+    // Objects of other classes alone are no objects.
+    for name in ["s0", "s2", "s3"] {
+        fs::write(path(&format!("test/{name}.xml")), xml(&[("boat".to_owned(), [1.0, 1.0, 20.0, 20.0])])).unwrap();
+    }
+    fails_with(&mut eval(), &["data.test", "3 images with 0 objects", "an object to measure on"]);
+    fails_with(&mut train(folder.path(), "fresh", "voc", &test), &["data.test", "boat 3", "an object to measure on"]);
+    // Nor can the best checkpoint be chosen on images without any.
+    for i in 0..8 {
+        fs::write(path(&format!("source/Annotations/s{i}.xml")), xml(&[])).unwrap();
+    }
+    let one = xml(&[("bird".to_owned(), [1.0, 1.0, 20.0, 20.0])]);
+    let held_out = |i: usize| {
+        fs::write(path(&format!("source/Annotations/s{i}.xml")), &one).unwrap();
+        let mut command = train(folder.path(), &format!("one-{i}"), "voc", &["--max-steps", "1"]);
+        let output = command.output().unwrap();
+        fs::write(path(&format!("source/Annotations/s{i}.xml")), xml(&[])).unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let refused =
+        (0..8).map(held_out).filter(|said| said.contains("data.validation is 0.2: 2 images without an object"));
+    assert_eq!(refused.count(), 6, "all but the two that are held out");
+    assert!(!path("fresh").exists());
+}
+
+#[test]
+fn pictures_too_flat_for_the_network_are_named_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    voc(&path("source"), 8);
+    target(&path("target"));
+    let strip = Image::new(9000, 3, 3, vec![90; 81_000]).unwrap().encode_png().unwrap();
+    fs::write(path("target/strip.png"), &strip).unwrap();
+    let parts = ["9000", "strip.png", "behind data.train"];
+    fails_with(&mut train(folder.path(), "run", "voc", &[]), &parts[1..]);
+    assert!(!path("run").exists());
+}
+
+#[test]
+fn a_file_in_cocos_format_has_its_own_ids_for_the_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    voc(&path("source"), 8);
+    target(&path("target"));
+    coco(&path("test"), 3);
+    let file = read(&path("test/own.json"));
+    succeeds(&mut train(folder.path(), "run", "voc", &["--max-steps", "2"]));
+    let mut command = swda(&["predict", "--checkpoint", "run", "--set", "data.test={kind=\"coco\",root=\"test\"}"]);
+    let output = succeeds(command.args(["test/pictures", "--out", "drawn"]).current_dir(folder.path()));
+    let results = read(&path("drawn/coco.json"));
+    let names: std::collections::BTreeMap<u64, String> = file["categories"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|category| (category["id"].as_u64().unwrap(), category["name"].as_str().unwrap().to_owned()))
+        .collect();
+    let found: Vec<String> = results
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| names[&found["category_id"].as_u64().unwrap()].clone())
+        .collect();
+    let said = json_lines(&output.stdout);
+    let detections = said.iter().flat_map(|line| line["detections"].as_array().unwrap());
+    let expected: Vec<&str> = detections.map(|found| found["class"].as_str().unwrap()).collect();
+    assert!(!expected.is_empty());
+    assert_eq!(found, expected);
+}

@@ -194,7 +194,7 @@ impl CityscapesReader<'_> {
         let name = format!("{}/{split}/{city}/{name}{}", images.folder(), images.file_end());
         let path = self.root.join(&name);
         let on_invalid = self.config.on_invalid;
-        let size = match checked_size(&path, Orientation::Stored, on_invalid) {
+        let size = match checked_size(&path, Orientation::Stored, on_invalid, &mut counts.images) {
             Ok(size) => size,
             Err(error) => return counts.images.skip(WrongImage::BrokenImage, error, on_invalid),
         };

@@ -76,7 +76,8 @@ pub(super) struct Records {
     pub(super) annotations: Vec<(usize, CocoAnnotation)>,
     pub(super) categories: Vec<CocoCategory>,
     pub(super) broken_images: Vec<DataError>,
-    pub(super) n_broken_annotations: usize,
+    pub(super) broken_annotations: Vec<DataError>,
+    pub(super) broken_categories: Vec<DataError>,
 }
 
 /// Reads the bytes of a JSON file of instances in COCO's format; `origin` names them in errors.
@@ -114,6 +115,10 @@ pub(super) fn parse_records(
         annotations: Option<Vec<&'a RawValue>>,
         #[serde(borrow)]
         categories: Vec<&'a RawValue>,
+    }
+    if let Some(found) = no_text(bytes) {
+        let line = Line { path: origin, number: 1 };
+        return Err(line.fail(found.to_owned(), "JSON in UTF-8"));
     }
     let bytes = without_not_a_number(bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes));
     let lists: Lists<'_> = serde_json::from_slice(&bytes).map_err(|e| {
@@ -158,8 +163,19 @@ pub(super) fn parse_records(
         annotations: annotations.kept,
         categories: categories.kept.into_iter().map(|(_, category)| category).collect(),
         broken_images: images.broken,
-        n_broken_annotations: annotations.broken.len(),
+        broken_annotations: annotations.broken,
+        broken_categories: categories.broken,
     })
+}
+
+/// What is no text in UTF-8 by its first bytes, but is often mistaken for it.
+fn no_text(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x1F, 0x8B, ..] => Some("a file that is compressed by gzip"),
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [_, 0, _, 0, ..] | [0, _, 0, _, ..] => Some("text in UTF-16"),
+        _ => None,
+    }
 }
 
 /// A list of a file.

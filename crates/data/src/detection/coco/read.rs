@@ -15,7 +15,7 @@ use super::{
     json::{Records, parse_records},
 };
 use crate::{
-    DataError, OnInvalid, Orientation, Result,
+    DataError, LeftOut, OnInvalid, Orientation, Result,
     detection::{
         DetectionCounts, DetectionDataset, DetectionSample, EmptyImages, OtherClasses, WrongImage,
         dataset::check_size,
@@ -129,16 +129,21 @@ fn read(root: &Path, config: &CocoConfig, annotations: Annotations) -> Result<Co
     let bytes = fs::read(&path).map_err(DataError::io(&path))?;
     let records = parse_records(&bytes, &path, annotations, config.on_invalid)?;
     let before = counted_before(&records, config, &path)?;
-    let Records { mut images, annotations: objects, categories, .. } = records;
+    let Records { mut images, annotations: objects, categories, broken_categories, .. } = records;
     images.sort_by(|a, b| a.id.cmp(&b.id));
-    let classes = Classes::new(categories, config, &path)?;
+    let broken = LeftOut {
+        details: broken_categories.iter().map(ToString::to_string).collect(),
+        ..LeftOut::new("of categories that cannot be read", broken_categories.len())
+    };
+    let classes = Classes::new(categories, broken, config, &path)?;
     let reader = CocoReader::new(root, config, path, &objects, &classes.labels);
     let read: Vec<_> = images.into_par_iter().map(|image| reader.image(image)).collect();
     let read = read.into_iter().collect::<Result<Vec<_>>>()?;
     let (samples, of_images): (Vec<_>, Vec<_>) = read.into_iter().unzip();
     let (image_ids, samples): (Vec<_>, Vec<_>) = samples.into_iter().flatten().unzip();
-    let samples = not_empty(samples, &reader.path, "images that can be used")?;
-    let counts = of_images.into_iter().chain([before]).sum();
+    let counts: DetectionCounts = of_images.into_iter().chain([before]).sum();
+    let samples =
+        not_empty(samples, &reader.path, "images that can be used").map_err(|e| e.because_of(&counts.left_out()))?;
     let mut dataset = DetectionDataset::from_files(&reader.images, classes.names, samples)?;
     if annotations == Annotations::Ignore {
         dataset = dataset.without_objects();
@@ -165,7 +170,8 @@ fn counted_before(records: &Records, config: &CocoConfig, path: &Path) -> Result
         }
         counts.objects.unknown_image += 1;
     }
-    counts.objects.broken = records.n_broken_annotations;
+    counts.objects.broken = records.broken_annotations.len();
+    counts.objects.first_broken = records.broken_annotations.first().map(ToString::to_string);
     counts.objects.listed = counts.objects.unknown_image + counts.objects.broken;
     Ok(counts)
 }
@@ -178,16 +184,11 @@ struct Classes {
 }
 
 impl Classes {
-    fn new(mut categories: Vec<CocoCategory>, config: &CocoConfig, path: &Path) -> Result<Self> {
+    fn new(mut categories: Vec<CocoCategory>, broken: LeftOut, config: &CocoConfig, path: &Path) -> Result<Self> {
         categories.sort_by(|a, b| a.id.cmp(&b.id));
         if config.classes.is_empty() {
-            let categories = not_empty(categories, path, "categories")?;
-            let mut names: Vec<String> = Vec::with_capacity(categories.len());
-            for CocoCategory { id, name } in &categories {
-                let name = name.trim();
-                let is_taken = name.is_empty() || names.iter().any(|other| other == name);
-                names.push(if is_taken { format!("{name} (id {id})").trim().to_owned() } else { name.to_owned() });
-            }
+            let categories = not_empty(categories, path, "categories").map_err(|e| e.because_of(&[broken]))?;
+            let names = names_of(&categories);
             let labels = categories.iter().zip(0..).map(|(category, label)| (category.id.clone(), label)).collect();
             return Ok(Self { names, ids: categories.into_iter().map(|category| Some(category.id)).collect(), labels });
         }
@@ -196,14 +197,50 @@ impl Classes {
             return Err(DataError::argument("class", format!("`{}` as number {i}", names[i]), "names, each once"));
         }
         let (mut ids, mut labels) = (vec![None; names.len()], HashMap::new());
-        for category in categories {
-            if let Some(label) = label_of(category.name.trim(), &names) {
+        for (category, label) in categories.iter().zip(labels_of(&categories, &names)) {
+            if let Some(label) = label {
                 ids[label].get_or_insert_with(|| category.id.clone());
-                labels.insert(category.id, label as u32);
+                labels.insert(category.id.clone(), label as u32);
             }
         }
         Ok(Self { names, ids, labels })
     }
+}
+
+/// What the categories are called: of several that have one name, or none, the later ones have their ids behind it.
+fn names_of(categories: &[CocoCategory]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(categories.len());
+    for CocoCategory { id, name } in categories {
+        let name = name.trim();
+        let is_taken = name.is_empty() || names.iter().any(|other| other == name);
+        names.push(if is_taken { format!("{name} (id {id})").trim().to_owned() } else { name.to_owned() });
+    }
+    names
+}
+
+/// By which id `categories` call each of `classes`, if they do: as [`read_coco`] finds them by their names.
+pub fn coco_class_ids(categories: &[CocoCategory], classes: &[String]) -> Vec<Option<CocoId>> {
+    let mut sorted: Vec<CocoCategory> = categories.to_vec();
+    sorted.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut ids = vec![None; classes.len()];
+    for (category, label) in sorted.iter().zip(labels_of(&sorted, classes)) {
+        if let Some(label) = label {
+            ids[label].get_or_insert_with(|| category.id.clone());
+        }
+    }
+    ids
+}
+
+/// The place of each category, which are sorted, among `classes`.
+fn labels_of(categories: &[CocoCategory], classes: &[String]) -> Vec<Option<usize>> {
+    let label = |(category, called): (&CocoCategory, String)| {
+        let name = category.name.trim();
+        // Where classes that share a name are told apart, a category is that of its own, or none.
+        let apart = format!("{name} (id ");
+        let is_apart = called != name && classes.iter().any(|class| class.starts_with(&apart));
+        label_of(if is_apart { &called } else { name }, classes)
+    };
+    categories.iter().zip(names_of(categories)).map(label).collect()
 }
 
 /// The class `name`, without regard to case where that leads to one alone.
@@ -255,7 +292,7 @@ impl<'a> CocoReader<'a> {
     fn sample(&self, image: CocoImage, counts: &mut DetectionCounts) -> Result<Option<DetectionSample>> {
         let path = self.images.join(&image.file_name);
         let CocoConfig { orientation, on_invalid, .. } = *self.config;
-        let size = match checked_size(&path, orientation, on_invalid) {
+        let size = match checked_size(&path, orientation, on_invalid, &mut counts.images) {
             Ok(size) => size,
             Err(error @ DataError::Io { .. }) => {
                 return counts.images.skip(WrongImage::MissingImage, error, on_invalid);

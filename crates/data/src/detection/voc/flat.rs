@@ -135,7 +135,7 @@ impl FlatReader<'_> {
         let mut annotations = self.annotations()?;
         if annotations.is_empty() {
             let path = self.root.join(&self.config.annotations);
-            return Err(DataError::Empty { path, expected: "annotations in Pascal VOC's XML" });
+            return Err(DataError::empty(path, "annotations in Pascal VOC's XML"));
         }
         let mut used = BTreeSet::new();
         let mut first: BTreeMap<String, String> = BTreeMap::new();
@@ -212,7 +212,7 @@ impl FlatReader<'_> {
             }
         };
         let file = self.root.join(&image.name);
-        let size = match checked_size(&file, self.config.orientation, on_invalid) {
+        let size = match checked_size(&file, self.config.orientation, on_invalid, images) {
             Ok(size) => size,
             Err(error) => return images.skip(WrongImage::BrokenImage, error, on_invalid),
         };

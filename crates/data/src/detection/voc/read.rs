@@ -198,7 +198,7 @@ impl VocReader<'_> {
             return images.skip(WrongImage::MissingImage, self.missing_image(image), on_invalid);
         };
         let file = self.root.join(&name);
-        let size = match checked_size(&file, self.config.orientation, on_invalid) {
+        let size = match checked_size(&file, self.config.orientation, on_invalid, images) {
             Ok(size) => size,
             Err(error) => return images.skip(WrongImage::BrokenImage, error, on_invalid),
         };

@@ -60,7 +60,9 @@ impl Rules<'_> {
         // The first error in the order of the images, whichever thread was faster.
         let read = read.into_iter().collect::<Result<Vec<_>>>()?;
         let (samples, counts): (Vec<_>, Vec<_>) = read.into_iter().unzip();
-        let samples = not_empty(samples.into_iter().flatten().collect(), root, "images that can be used")?;
+        let counts: DetectionCounts = counts.into_iter().sum();
+        let samples = not_empty(samples.into_iter().flatten().collect(), root, "images that can be used")
+            .map_err(|e| e.because_of(&counts.left_out()))?;
         let dataset = DetectionDataset::from_files(root, classes.names().to_vec(), samples)?;
         Ok(self.finish(dataset, counts))
     }
@@ -74,17 +76,14 @@ impl Rules<'_> {
         kept.images.kept = samples.len();
         let classes =
             if self.classes.is_empty() { Vec::new() } else { ClassIndex::new(self.classes)?.names().to_vec() };
-        let samples = not_empty(samples, root, "images that can be used")?;
+        let counts: DetectionCounts = counts.into_iter().chain([kept]).sum();
+        let samples =
+            not_empty(samples, root, "images that can be used").map_err(|e| e.because_of(&counts.left_out()))?;
         let dataset = DetectionDataset::from_files(root, classes, samples)?.without_objects();
-        Ok(self.finish(dataset, counts.into_iter().chain([kept])))
+        Ok(self.finish(dataset, counts))
     }
 
-    fn finish(
-        &self,
-        dataset: DetectionDataset,
-        counts: impl IntoIterator<Item = DetectionCounts>,
-    ) -> (DetectionDataset, DetectionCounts) {
-        let counts = counts.into_iter().sum();
+    fn finish(&self, dataset: DetectionDataset, counts: DetectionCounts) -> (DetectionDataset, DetectionCounts) {
         (dataset.with_orientation(self.orientation).with_counts(&counts, self.on_invalid), counts)
     }
 
@@ -95,7 +94,9 @@ impl Rules<'_> {
         }
         let objects = read.iter().filter_map(|(image, _)| image.as_ref()).flat_map(|image| &image.annotation.objects);
         let names: BTreeSet<String> = objects.map(|object| lower(&object.name)).collect();
-        let names = not_empty(names.into_iter().collect(), root, "annotations with objects, whose classes are taken")?;
+        let counts = || read.iter().map(|(_, counts)| counts.clone()).sum::<DetectionCounts>();
+        let names = not_empty(names.into_iter().collect(), root, "annotations with objects, whose classes are taken")
+            .map_err(|e| e.because_of(&counts().left_out()))?;
         ClassIndex::new(&names)
     }
 

@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     /// Which list of `ImageSets/Main` below the root counts, as `test`.
     #[arg(long, value_name = "NAME", requires = "root")]
     split: Option<String>,
-    /// The classes below the root that count, divided by commas [default: the twenty of Pascal VOC, which must be all].
+    /// The classes below the root that count, divided by commas, without regard to case [default: the twenty of Pascal VOC, which
+    /// must be all].
     #[arg(long, value_name = "NAME", requires = "root", value_delimiter = ',')]
     classes: Vec<String>,
     /// Boxes below the root count columns and rows from 0, not from 1.
@@ -44,7 +45,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Outside::Clip, requires = "root")]
     outside: Outside,
     /// The detections: a folder with a file `comp4_det_test_CLASS.txt` for every class, which calls images by the names of
-    /// their files; with --gt also a file in COCO's format.
+    /// their files; with --gt also a file in COCO's format. Of equal scores that of the earlier image of the ground truth comes
+    /// first, wherever it stands in the file.
     #[arg(long, value_name = "FILE|FOLDER")]
     dt: PathBuf,
     /// How average precision is read from precision and recall: as in 2007, or as from 2010 on.

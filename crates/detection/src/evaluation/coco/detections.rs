@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     super::Result,
     boxes::Found,
-    fields::Finite,
+    fields::{Corners, Finite},
     ground_truth::CocoGroundTruth,
     id::CocoId,
     json::{Reader, Skipped, Unknown, begins_with, numbered, read},
@@ -47,7 +47,7 @@ impl CocoResult {
 struct Record {
     image_id: CocoId,
     category_id: CocoId,
-    bbox: [Finite; 4],
+    bbox: Corners,
     score: Finite,
 }
 
@@ -84,8 +84,7 @@ impl CocoDetections {
         for (index, record) in records {
             let Some(image) = reader.find(&images, &record.image_id, ("image_id", "", index))? else { continue };
             let Some(class) = reader.find(&classes, &record.category_id, ("category_id", "", index))? else { continue };
-            let bbox = record.bbox.map(|Finite(number)| number);
-            found.push(Found { image, class, bbox, score: record.score.0 });
+            found.push(Found { image, class, bbox: record.bbox.0, score: record.score.0 });
         }
         Ok(Self { found, skipped: reader.skipped })
     }

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, Unexpected, Visitor},
+    de::{Error, IgnoredAny, SeqAccess, Unexpected, Visitor},
 };
 use serde_json::Value;
 
@@ -65,6 +65,46 @@ impl<'de> Deserialize<'de> for Finite {
             Err(D::Error::invalid_value(Unexpected::Other(&number.to_string()), &"a finite f64"))
         }
     }
+}
+
+/// `x, y, width, height`, which are finite.
+#[derive(Clone, Copy)]
+pub(super) struct Corners(pub(super) [f64; 4]);
+
+impl<'de> Deserialize<'de> for Corners {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CornersVisitor).map(Self)
+    }
+}
+
+struct CornersVisitor;
+
+impl<'de> Visitor<'de> for CornersVisitor {
+    type Value = [f64; 4];
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a box of four numbers: x, y, width, height")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<[f64; 4], A::Error> {
+        let mut numbers = [0.0; 4];
+        for (i, number) in numbers.iter_mut().enumerate() {
+            *number = list.next_element::<Finite>()?.ok_or_else(|| A::Error::invalid_length(i, &self))?.0;
+        }
+        let mut more = 0;
+        while list.next_element::<IgnoredAny>()?.is_some() {
+            more += 1;
+        }
+        if more == 0 { Ok(numbers) } else { Err(A::Error::invalid_length(numbers.len() + more, &self)) }
+    }
+}
+
+/// A message in which numbers that JSON has not are called as in the file.
+pub(super) fn readable(message: &str) -> String {
+    STAND_INS.iter().fold(message.to_owned(), |message, (name, text, _)| {
+        let quoted = format!("string {text:?}");
+        message.replace(&quoted, name)
+    })
 }
 
 struct RealVisitor;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{
     super::Result,
     boxes::Truth,
-    fields::{Finite, Real, flag, name},
+    fields::{Corners, Real, flag, name},
     id::CocoId,
     json::{Places, Reader, Records, Skipped, Unknown, begins_with, numbered, read},
 };
@@ -66,7 +66,7 @@ struct Annotation {
     id: CocoId,
     image_id: CocoId,
     category_id: CocoId,
-    bbox: [Finite; 4],
+    bbox: Corners,
     area: Option<Real>,
     #[serde(default, deserialize_with = "flag")]
     iscrowd: bool,
@@ -125,7 +125,7 @@ impl CocoGroundTruth {
             let Some(class) = reader.find(&classes, &category_id, ("category_id", "annotations", index))? else {
                 continue;
             };
-            let bbox = bbox.map(|Finite(number)| number);
+            let Corners(bbox) = bbox;
             let area = area.map_or(bbox[2] * bbox[3], |Real(area)| area);
             if id.is_zero() {
                 self.zero_id.get_or_insert(index);

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     super::{EvaluationError, Result, error::RecordAt},
-    fields::with_stand_ins,
+    fields::{readable, with_stand_ins},
     id::CocoId,
 };
 
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn fail(&self, at: String, reason: String) -> EvaluationError {
-        EvaluationError::Json { path: self.origin.to_owned(), at, reason }
+        EvaluationError::Json { path: self.origin.to_owned(), at, reason: readable(&reason) }
     }
 }
 
@@ -162,6 +162,18 @@ fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
+/// What is no text in UTF-8 by its first bytes, but is often mistaken for it.
+fn no_text(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x1F, 0x8B, ..] => Some("a file that is compressed by gzip, expected JSON"),
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive, expected JSON"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [_, 0, _, 0, ..] | [0, _, 0, _, ..] => {
+            Some("text in UTF-16, expected JSON in UTF-8")
+        }
+        _ => None,
+    }
+}
+
 /// A document. Numbers that JSON has not, and where it is wrong, are looked for only then, which takes longer than reading does.
 fn parse<T: DeserializeOwned>(bytes: &[u8], origin: &Path) -> Result<T> {
     let bytes = without_mark(bytes);
@@ -180,5 +192,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], origin: &Path) -> Result<T> {
     let mut document = serde_json::Deserializer::from_slice(&bytes);
     let again = T::deserialize(serde_path_to_error::Deserializer::new(&mut document, &mut track));
     let at = if again.is_err() { track.path().to_string() } else { "after the document".to_owned() };
-    Err(EvaluationError::Json { path: origin.to_owned(), at, reason: error.to_string() })
+    let reason = no_text(bytes.as_ref()).map_or_else(|| readable(&error.to_string()), str::to_owned);
+    Err(EvaluationError::Json { path: origin.to_owned(), at, reason })
 }

@@ -18,7 +18,7 @@ mod results;
 
 pub use average_precision::average_precision;
 pub use params::{AbsentClasses, VocMetric, VocParams, VocRounding};
-pub use results::{read_results, result_line};
+pub use results::{read_results, result_line, results_file};
 
 use rayon::prelude::*;
 

@@ -30,10 +30,21 @@ pub fn result_line(image: &str, detection: &Detection) -> Result<String> {
     Ok(format!("{image} {score} {} {} {} {}", bbox.x1 + 1.0, bbox.y1 + 1.0, bbox.x2, bbox.y2))
 }
 
+/// What the devkit calls the file of a class: `comp4_det_test_car.txt`. A `/`, which no file's name can have, is a `_`.
+pub fn results_file(class: &str) -> String {
+    format!("comp4_det_test_{}.txt", in_a_name(class))
+}
+
+fn in_a_name(class: &str) -> String {
+    class.replace(['/', '\0'], "_")
+}
+
 /// Reads the result files of `classes` in a folder: what was found in each of `images`, in their order.
 ///
-/// The file of a class is the one whose name ends in `_CLASS.txt`; what comes before, as the competition and the set, is free.
-/// Where none does, one that differs by case alone is it, unless it is another class's.
+/// The file of a class is the one whose name ends in `_CLASS.txt`, with `/` in a class's name written as `_`
+/// ([`results_file`]); what comes before, as the competition and the set, is free. But a set with a `_` in its name must be that of
+/// all `classes`: the file of `traffic_light` is not taken for that of `light`. Where none is a class's, one that differs by case
+/// alone is it, unless it is another class's.
 /// Boxes in it are inclusive and count from 1, and become continuous ones. Images that have no line have no detections, and so
 /// has a class whose file is empty. An image in a folder, as `day/001`, may be called by its last part where no other is.
 ///
@@ -121,25 +132,42 @@ fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 fn file_of<'a>(folder: &Path, files: &'a [(String, PathBuf)], class: &str, classes: &[String]) -> Result<&'a PathBuf> {
-    // The file of the class `traffic_light` is not that of a class `light`.
-    let is_of = |name: &str, class: &str| name.strip_suffix(class).is_some_and(|rest| rest.ends_with('_'));
-    let longer = |name: &str, class: &str| classes.iter().any(|other| other.len() > class.len() && is_of(name, other));
-    let of = |class: &str| -> Vec<&'a PathBuf> {
-        files.iter().filter(|(name, _)| is_of(name, class) && !longer(name, class)).map(|(_, path)| path).collect()
+    let before = |name: &'a str, class: &str| name.strip_suffix(&in_a_name(class)).filter(|rest| rest.ends_with('_'));
+    // What stands before the class, of each file that may be its own.
+    let candidates: Vec<(&str, &PathBuf)> =
+        files.iter().filter_map(|(name, path)| Some((before(name, class)?, path))).collect();
+    // The file of the class `traffic_light` is not that of a class `light`: `…_test_traffic_` is the set of no other class.
+    let is_of_all = |set: &str| {
+        classes.len() > 1 && classes.iter().all(|other| files.iter().any(|(name, _)| before(name, other) == Some(set)))
     };
-    let mut found = of(class);
+    let mut found: Vec<&PathBuf> = candidates.iter().filter(|(set, _)| is_simple(set)).map(|(_, path)| *path).collect();
     if found.is_empty() {
-        let is_another = |name: &str| classes.iter().any(|other| is_of(name, other));
-        let lower = format!("_{}", class.to_lowercase());
-        let alike = files.iter().filter(|(name, _)| name.to_lowercase().ends_with(&lower) && !is_another(name));
+        found = candidates.iter().filter(|(set, _)| is_of_all(set)).map(|(_, path)| *path).collect();
+    }
+    if candidates.is_empty() {
+        let is_another = |name: &'a str| classes.iter().any(|other| before(name, other).is_some());
+        let lower = in_a_name(class).to_lowercase();
+        let alike = files.iter().filter(|(name, _)| {
+            let (name, lower_name) = (name.as_str(), name.to_lowercase());
+            let set = lower_name.strip_suffix(&lower).filter(|set| set.ends_with('_'));
+            set.is_some_and(is_simple) && !is_another(name)
+        });
         found = alike.map(|(_, path)| path).collect();
     }
     match found[..] {
         [path] => Ok(path),
         _ => {
-            let found: Vec<String> = found.iter().map(|path| path.display().to_string()).collect();
-            let expected = format!("one file `…_{class}.txt` in {}", folder.display());
+            let found: Vec<String> = candidates.iter().map(|(_, path)| path.display().to_string()).collect();
+            let expected = format!("one file `comp4_det_SET_{class}.txt`, or `…_{class}.txt`, in {}", folder.display());
             Err(EvaluationError::argument("results of a class", found, &expected))
         }
     }
+}
+
+/// Whether what stands before a class in a file's name is a competition and a set that has no `_` in its name, as
+/// `comp4_det_test_`, `det_val_` or `results_`.
+fn is_simple(set: &str) -> bool {
+    let rest = set.strip_prefix("comp").and_then(|rest| rest.split_once("_det_")).map(|(_, rest)| rest);
+    let rest = rest.or_else(|| set.strip_prefix("det_")).unwrap_or(set);
+    rest.trim_end_matches('_').matches('_').count() == 0
 }
