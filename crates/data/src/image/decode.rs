@@ -202,6 +202,27 @@ mod tests {
         }
     }
 
+    /// Encoders call the planes 1, 2, 3 or 0, 1, 2, and may call them anything: behind JFIF's header they are luma and chroma.
+    #[test]
+    fn the_names_of_a_jpegs_planes_do_not_matter() {
+        let bytes = jpeg(&Image::pattern(40, 30, 3));
+        let expected = decode(&bytes).unwrap();
+        let find = |marker: u8| bytes.windows(2).position(|pair| pair == [0xFF, marker]).unwrap();
+        let (frame, scan) = (find(0xC0), find(0xDA));
+        assert!(find(0xE0) < frame);
+        for ids in [[0, 1, 2], [7, 200, 3], [3, 2, 1], *b"RGB"] {
+            let mut renamed = bytes.clone();
+            for (i, id) in ids.into_iter().enumerate() {
+                renamed[frame + 10 + 3 * i] = id;
+                renamed[scan + 5 + 2 * i] = id;
+            }
+            let found = decode(&renamed).unwrap();
+            let worst = found.data().iter().zip(expected.data()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            // Names that spell RGB go to another decoder, which rounds otherwise.
+            assert!(worst <= if ids == *b"RGB" { 3 } else { 0 }, "{ids:?}: {worst}");
+        }
+    }
+
     #[test]
     fn every_truncation_is_an_error_that_names_the_file() {
         let image = Image::pattern(40, 30, 3);

@@ -148,7 +148,10 @@ impl Head {
         };
         let has_usual_colours = match (&ids[..], self.colours()) {
             ([_], _) => true,
-            ([1, 2, 3], ColorTransform::YCbCr) => self.adobe.is_none_or(|transform| transform == 1),
+            // Planes are told by their places: only names that spell RGB change what they are taken for.
+            (names @ [_, _, _], ColorTransform::YCbCr) if names != b"RGB" => {
+                self.adobe.is_none_or(|transform| transform == 1)
+            }
             ([_, _, _, _], _) => matches!(self.adobe, Some(0 | 2)),
             _ => false,
         };
@@ -231,11 +234,15 @@ fn scans(bytes: &[u8], mut at: usize) -> Result<Vec<Scan>, String> {
     let byte = |at: usize| bytes.get(at).copied().ok_or_else(cut_off);
     let mut scans = Vec::new();
     loop {
-        // In entropy-coded data a marker's first byte is followed by 0 or a restart number.
-        while byte(at)? != MARKER || matches!(byte(at + 1)?, 0x00 | 0x01 | MARKER | 0xD0..=0xD7) {
-            at += 1;
-        }
-        let marker = byte(at + 1)?;
+        let marker = loop {
+            // Nearly all of a file is looked at here: byte by byte it would take a quarter of the time of decoding.
+            at += memchr::memchr(MARKER, bytes.get(at..).unwrap_or_default()).ok_or_else(cut_off)?;
+            match byte(at + 1)? {
+                // In entropy-coded data a marker's first byte is followed by 0 or a restart number.
+                0x00 | 0x01 | MARKER | 0xD0..=0xD7 => at += 1,
+                marker => break marker,
+            }
+        };
         if marker == END_OF_IMAGE {
             return Ok(scans);
         }
