@@ -96,7 +96,11 @@ fn what_is_wrong_with_a_ground_truth_is_named() {
         "annotations[1].bbox: invalid length 3, expected a box of four numbers",
     );
     refused("/annotations/1/bbox", json!([1, 2, 3, 4, 5]), "annotations[1].bbox: ");
-    refused("/annotations/1/bbox/2", json!("3"), "annotations[1].bbox[2]: invalid type: string \"3\", expected f64");
+    refused(
+        "/annotations/1/bbox/2",
+        json!("3"),
+        "annotations[1].bbox[2]: invalid type: string \"3\", expected a finite f64",
+    );
     refused("/annotations/2", json!({"id": 3}), "annotations[2]: missing field `image_id`");
     refused("/annotations/0/iscrowd", json!(2), "annotations[0].iscrowd: invalid value: integer `2`, expected 0 or 1");
     refused(
@@ -140,12 +144,18 @@ fn what_is_wrong_with_detections_is_named() {
     };
     let good = r#"{"image_id": 7, "category_id": 2, "bbox": [0, 0, 1, 1], "score": 1}"#;
     let second = |from: &str, to: &str| format!("[{good}, {}]", good.replace(from, to));
-    check(&second("\"score\": 1", "\"score\": null"), "[1].score: invalid type: null, expected f64 at line 1 column");
+    check(
+        &second("\"score\": 1", "\"score\": null"),
+        "[1].score: invalid type: null, expected a finite f64 at line 1 column",
+    );
     check(
         &second("\"score\": 1", "\"score\": NaN"),
-        "[1].score: invalid value: NaN, expected a finite f64 at line 1 column 139",
+        "[1].score: invalid type: NaN, expected a finite f64 at line 1 column 138",
     );
-    check(&second("[0, 0, 1, 1]", "[0, -Infinity, 1, 1]"), "[1].bbox[1]: invalid value: -inf, expected a finite f64");
+    check(
+        &second("[0, 0, 1, 1]", "[0, -Infinity, 1, 1]"),
+        "[1].bbox[1]: invalid type: -Infinity, expected a finite f64",
+    );
     let four = "a box of four numbers: x, y, width, height";
     check(&second("[0, 0, 1, 1]", "NaN"), &format!("[1].bbox: invalid type: NaN, expected {four}"));
     check(&second("[0, 0, 1, 1]", "-Infinity"), &format!("[1].bbox: invalid type: -Infinity, expected {four}"));

@@ -11,8 +11,8 @@ use super::{
     boxes::Found,
     fields::{Corners, Finite},
     ground_truth::CocoGroundTruth,
-    id::CocoId,
-    json::{Reader, Skipped, Unknown, begins_with, numbered, read},
+    id::{CocoId, RecordId},
+    json::{Reader, Skipped, Unknown, begins_with, read},
 };
 use crate::Detection;
 
@@ -43,12 +43,55 @@ impl CocoResult {
     }
 }
 
+/// A record as the file has it.
 #[derive(Deserialize)]
-struct Record {
-    image_id: CocoId,
-    category_id: CocoId,
+struct Written {
+    image_id: RecordId,
+    category_id: RecordId,
     bbox: Corners,
     score: Finite,
+}
+
+/// A record in as few bytes as it needs: files have hundreds of thousands.
+#[derive(Deserialize)]
+#[serde(from = "Written")]
+struct Record {
+    ids: Ids,
+    bbox: [f64; 4],
+    score: f64,
+}
+
+/// The records of a file; values, where some are no records.
+type Records = std::result::Result<Vec<Record>, Vec<Value>>;
+
+/// The ids of image and category.
+enum Ids {
+    /// Small numbers, as nearly all are.
+    Numbers(i64, i32),
+    Others(Box<[RecordId; 2]>),
+}
+
+impl From<Written> for Record {
+    fn from(Written { image_id, category_id, bbox: Corners(bbox), score: Finite(score) }: Written) -> Self {
+        let numbers = match (&image_id, &category_id) {
+            (&RecordId::Number(image), &RecordId::Number(category)) => i32::try_from(category).ok().map(|c| (image, c)),
+            _ => None,
+        };
+        let ids = match numbers {
+            Some((image, category)) => Ids::Numbers(image, category),
+            None => Ids::Others(Box::new([image_id, category_id])),
+        };
+        Self { ids, bbox, score }
+    }
+}
+
+impl Ids {
+    fn split(self) -> [RecordId; 2] {
+        match self {
+            Self::Numbers(image, category) => [RecordId::Number(image), RecordId::Number(category.into())],
+            Self::Others(ids) => *ids,
+        }
+    }
 }
 
 impl CocoDetections {
@@ -61,7 +104,10 @@ impl CocoDetections {
     /// for a record that is not as the format has it, or [`Record`](super::super::EvaluationError::Record) for one of an
     /// image or a category that the ground truth does not have.
     pub fn read(path: &Path, ground_truth: &CocoGroundTruth, unknown: Unknown) -> Result<Self> {
-        Self::parse(&read(path)?, path, ground_truth, unknown)
+        let mut reader = Reader::new(path, unknown);
+        // The file's bytes are gone before what is in them is sorted out.
+        let document = Self::document(&reader, &read(path)?)?;
+        Self::of(document, &mut reader, ground_truth)
     }
 
     /// [`CocoDetections::read`] from a file's bytes; `origin` names it in errors.
@@ -70,23 +116,41 @@ impl CocoDetections {
     /// As [`CocoDetections::read`].
     pub fn parse(bytes: &[u8], origin: &Path, ground_truth: &CocoGroundTruth, unknown: Unknown) -> Result<Self> {
         let mut reader = Reader::new(origin, unknown);
+        let document = Self::document(&reader, bytes)?;
+        Self::of(document, &mut reader, ground_truth)
+    }
+
+    fn document(reader: &Reader<'_>, bytes: &[u8]) -> Result<Records> {
         if begins_with(bytes, b'{') {
             const REASON: &str = "invalid type: map, expected a sequence of detections, each an object with image_id, \
                                   category_id, bbox and score";
             return Err(reader.fail(".".to_owned(), REASON.to_owned()));
         }
-        let records = match reader.document::<Vec<Record>, Vec<Value>>(bytes)? {
-            Ok(records) => numbered(records),
-            Err(values) => reader.records("", values)?,
-        };
+        reader.document(bytes)
+    }
+
+    fn of(document: Records, reader: &mut Reader<'_>, ground_truth: &CocoGroundTruth) -> Result<Self> {
         let (images, classes) = (ground_truth.image_places(), ground_truth.class_places());
-        let mut found = Vec::with_capacity(records.len());
-        for (index, record) in records {
-            let Some(image) = reader.find(&images, &record.image_id, ("image_id", "", index))? else { continue };
-            let Some(class) = reader.find(&classes, &record.category_id, ("category_id", "", index))? else { continue };
-            found.push(Found { image, class, bbox: record.bbox.0, score: record.score.0 });
+        let n = document.as_ref().map_or_else(Vec::len, Vec::len);
+        let mut found = Vec::with_capacity(n);
+        let mut add = |reader: &mut Reader<'_>, index: usize, record: Record| -> Result<()> {
+            let Record { ids, bbox, score } = record;
+            let [image_id, category_id] = ids.split();
+            let Some(image) = reader.find(&images, &image_id, ("image_id", "", index))? else { return Ok(()) };
+            let class = reader.find(&classes, &category_id, ("category_id", "", index))?;
+            found.extend(class.map(|class| Found { image, class, bbox, score }));
+            Ok(())
+        };
+        match document {
+            Ok(records) => {
+                records.into_iter().enumerate().try_for_each(|(index, record)| add(reader, index, record))?;
+            }
+            Err(values) => {
+                let records = reader.records("", values)?;
+                records.into_iter().try_for_each(|(index, record)| add(reader, index, record))?;
+            }
         }
-        Ok(Self { found, skipped: reader.skipped })
+        Ok(Self { found, skipped: std::mem::take(&mut reader.skipped) })
     }
 
     /// The number of detections.

@@ -58,12 +58,30 @@ pub(super) struct Finite(pub(super) f64);
 
 impl<'de> Deserialize<'de> for Finite {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Real(number) = Real::deserialize(deserializer)?;
-        if number.is_finite() {
-            Ok(Self(number))
-        } else {
-            Err(D::Error::invalid_value(Unexpected::Other(&number.to_string()), &"a finite f64"))
-        }
+        // Of a number this asks less than `deserialize_any`, which takes a tenth of the time that reading detections does.
+        deserializer.deserialize_f64(FiniteVisitor).map(Self)
+    }
+}
+
+struct FiniteVisitor;
+
+impl Visitor<'_> for FiniteVisitor {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a finite f64")
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<f64, E> {
+        if number.is_finite() { Ok(number) } else { Err(E::invalid_value(Unexpected::Float(number), &self)) }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<f64, E> {
+        Ok(number as f64)
     }
 }
 
@@ -73,7 +91,7 @@ pub(super) struct Corners(pub(super) [f64; 4]);
 
 impl<'de> Deserialize<'de> for Corners {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CornersVisitor).map(Self)
+        deserializer.deserialize_seq(CornersVisitor).map(Self)
     }
 }
 

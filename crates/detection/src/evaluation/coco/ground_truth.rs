@@ -10,7 +10,7 @@ use super::{
     super::Result,
     boxes::Truth,
     fields::{Corners, Real, flag, name},
-    id::CocoId,
+    id::{CocoId, RecordId},
     json::{Places, Reader, Records, Skipped, Unknown, begins_with, numbered, read},
 };
 
@@ -63,9 +63,9 @@ struct Category {
 
 #[derive(Deserialize)]
 struct Annotation {
-    id: CocoId,
-    image_id: CocoId,
-    category_id: CocoId,
+    id: RecordId,
+    image_id: RecordId,
+    category_id: RecordId,
     bbox: Corners,
     area: Option<Real>,
     #[serde(default, deserialize_with = "flag")]
@@ -102,9 +102,9 @@ impl CocoGroundTruth {
             ));
         }
         let (images, categories, annotations) = records(&mut reader, bytes)?;
-        let images = reader.unique("images", images, |image| &image.id)?;
-        let categories = reader.unique("categories", categories, |category| &category.id)?;
-        let annotations = reader.unique("annotations", annotations, |annotation| &annotation.id)?;
+        let images = reader.unique("images", images, |image| image.id.clone().into())?;
+        let categories = reader.unique("categories", categories, |category| category.id.clone().into())?;
+        let annotations = reader.unique("annotations", annotations, |annotation| annotation.id.clone())?;
         let mut images: Vec<CocoImage> = images.into_iter().map(|(_, image)| image).collect();
         let mut categories = named(categories);
         images.sort_by(|a, b| a.id.cmp(&b.id));

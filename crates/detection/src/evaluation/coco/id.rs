@@ -105,3 +105,70 @@ impl Visitor<'_> for IdVisitor {
         }
     }
 }
+
+/// An id as records hold it, of which there are many: nearly all are small numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum RecordId {
+    Number(i64),
+    Other(Box<CocoId>),
+}
+
+impl RecordId {
+    /// Whether NumPy makes the number 0 of it.
+    pub(super) fn is_zero(&self) -> bool {
+        match self {
+            Self::Number(number) => *number == 0,
+            Self::Other(id) => id.is_zero(),
+        }
+    }
+}
+
+impl From<CocoId> for RecordId {
+    fn from(id: CocoId) -> Self {
+        match id {
+            CocoId::Number(number) if i64::try_from(number).is_ok() => Self::Number(number as i64),
+            other => Self::Other(Box::new(other)),
+        }
+    }
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Other(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RecordIdVisitor)
+    }
+}
+
+struct RecordIdVisitor;
+
+impl Visitor<'_> for RecordIdVisitor {
+    type Value = RecordId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        IdVisitor.expecting(f)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<RecordId, E> {
+        Ok(RecordId::Number(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<RecordId, E> {
+        i64::try_from(number).map_or_else(|_| IdVisitor.visit_u64(number).map(Into::into), |n| Ok(RecordId::Number(n)))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<RecordId, E> {
+        IdVisitor.visit_f64(number).map(Into::into)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RecordId, E> {
+        IdVisitor.visit_str(text).map(Into::into)
+    }
+}

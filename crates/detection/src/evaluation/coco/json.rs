@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     super::{EvaluationError, Result, error::RecordAt},
     fields::{readable, with_stand_ins},
-    id::CocoId,
+    id::{CocoId, RecordId},
 };
 
 /// What becomes of a record that is not as the format has it, or whose image or category the ground truth does not have.
@@ -104,34 +104,36 @@ impl<'a> Reader<'a> {
         &mut self,
         list: &'static str,
         records: Records<T>,
-        id_of: impl Fn(&T) -> &CocoId,
+        id_of: impl Fn(&T) -> RecordId,
     ) -> Result<Records<T>> {
         let mut seen = HashMap::new();
-        let mut kept = Vec::with_capacity(records.len());
-        for (index, record) in records {
-            match seen.entry(id_of(&record).clone()) {
-                Entry::Vacant(place) => {
-                    place.insert(index);
-                    kept.push((index, record));
-                }
-                Entry::Occupied(first) => {
-                    let at = RecordAt { origin: &self.origin.display(), list, index };
-                    let expected = format_args!("another than that of {list}[{}]", first.get());
-                    self.skip(at.fail("id", id_of(&record), expected))?;
-                }
+        let mut is_first = |index: usize, record: &T| match seen.entry(id_of(record)) {
+            Entry::Vacant(place) => {
+                place.insert(index);
+                Ok(true)
             }
-        }
-        Ok(kept)
+            Entry::Occupied(first) => {
+                let at = RecordAt { origin: &self.origin.display(), list, index };
+                let expected = format_args!("another than that of {list}[{}]", first.get());
+                self.skip(at.fail("id", first.key(), expected)).map(|()| false)
+            }
+        };
+        let kept = |(index, record): (usize, T)| match is_first(index, &record) {
+            Ok(true) => Some(Ok((index, record))),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        };
+        records.into_iter().filter_map(kept).collect()
     }
 
     /// The place of the image or category of a record, or `None` if the record is skipped.
     pub(super) fn find(
         &mut self,
         places: &Places,
-        id: &CocoId,
+        id: &RecordId,
         (field, list, index): (&'static str, &'static str, usize),
     ) -> Result<Option<u32>> {
-        let place = places.0.get(id).copied();
+        let place = places.get(id);
         if place.is_none() {
             let at = RecordAt { origin: &self.origin.display(), list, index };
             self.skip(at.fail(field, id, "an id that the ground truth has"))?;
@@ -144,12 +146,50 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// No place.
+const NOWHERE: u32 = u32::MAX;
+
 /// Where the images, or the categories, stand in the order of their ids.
-pub(super) struct Places(HashMap<CocoId, u32>);
+#[derive(Default)]
+pub(super) struct Places {
+    /// Of small numbers, by them; [`NOWHERE`] for those that none has.
+    dense: Vec<u32>,
+    numbers: HashMap<i64, u32>,
+    others: HashMap<CocoId, u32>,
+}
 
 impl Places {
     pub(super) fn new<'a>(sorted: impl Iterator<Item = &'a CocoId>) -> Self {
-        Self(sorted.cloned().zip(0..).collect())
+        let ids: Vec<RecordId> = sorted.cloned().map(RecordId::from).collect();
+        // A table of a few times as many places as there are ids is quicker than any hash.
+        let small = 16 * ids.len() + 1024;
+        let mut places = Self::default();
+        for (id, place) in ids.into_iter().zip(0..) {
+            match id {
+                RecordId::Number(number) => match usize::try_from(number) {
+                    Ok(number) if number < small => {
+                        places.dense.resize(places.dense.len().max(number + 1), NOWHERE);
+                        places.dense[number] = place;
+                    }
+                    _ => drop(places.numbers.insert(number, place)),
+                },
+                RecordId::Other(id) => drop(places.others.insert(*id, place)),
+            }
+        }
+        places
+    }
+
+    fn get(&self, id: &RecordId) -> Option<u32> {
+        match id {
+            RecordId::Number(number) => {
+                let dense = usize::try_from(*number).ok().and_then(|number| self.dense.get(number));
+                match dense {
+                    Some(&place) => Some(place).filter(|&place| place != NOWHERE),
+                    None => self.numbers.get(number).copied(),
+                }
+            }
+            RecordId::Other(id) => self.others.get(id).copied(),
+        }
     }
 }
 
