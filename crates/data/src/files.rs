@@ -41,15 +41,11 @@ pub fn image_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<PathBuf>> {
     if paths.is_empty() {
         return Err(DataError::argument("number of image files and folders", 0, "at least 1"));
     }
-    let mut files = Vec::new();
-    for path in paths.iter().map(AsRef::as_ref) {
-        if fs::metadata(path).map_err(DataError::io(path))?.is_dir() {
-            files.extend(images_below(path, "")?.into_iter().map(|name| path.join(name)));
-        } else {
-            files.push(path.to_owned());
-        }
+    let FoundImages { files, failed, .. } = find_images(paths);
+    match failed.into_iter().next() {
+        Some((_, error)) => Err(error),
+        None => Ok(files.into_iter().map(|(file, _)| file).collect()),
     }
-    Ok(files)
 }
 
 /// The image files of a command's arguments.

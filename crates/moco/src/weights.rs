@@ -84,10 +84,11 @@ pub(crate) fn load_encoder_or_backbone(params: &Params, file: &WeightFile) -> Re
 /// [`MocoError::Weights`] if the file cannot be read, or `output` exists or cannot be written; [`MocoError::NoEncoder`] for a
 /// file of something else.
 pub fn convert(input: &WeightFile, output: &Path) -> Result<Converted> {
-    let network = weights::known_network(&weights::read_weights(&input.path)?);
+    let weights = weights::read_weights(&input.path)?;
+    let network = weights::known_network(&weights);
     // Where all names of the network say which prefix is meant, and else where its first ones do.
-    let whole = network.and_then(|network| read(input, &network.names).ok());
-    let (content, encoder) = whole.map_or_else(|| read(input, &MARKS), Ok)?;
+    let whole = network.and_then(|network| encoder_in(weights.clone(), input, &network.names).ok());
+    let (content, encoder) = whole.map_or_else(|| encoder_in(weights, input, &MARKS), Ok)?;
     let backbone = encoder.without(|name| name.starts_with(HEAD), "of the projection head or the classifier");
     let backbone = backbone.of_known_network();
     weights::write_weights(&backbone, output)?;
@@ -96,8 +97,12 @@ pub fn convert(input: &WeightFile, output: &Path) -> Result<Converted> {
 
 /// The encoder in a file under torchvision's names, and what the file was. `wanted` are the names to look for.
 fn read<S: AsRef<str>>(file: &WeightFile, wanted: &[S]) -> Result<(Content, StateDict)> {
+    encoder_in(weights::read_weights(&file.path)?, file, wanted)
+}
+
+/// [`read`] of what has been read from `file`.
+fn encoder_in<S: AsRef<str>>(mut weights: StateDict, file: &WeightFile, wanted: &[S]) -> Result<(Content, StateDict)> {
     let (path, prefix) = (&file.path, &Prefix::from(file.prefix.clone()));
-    let mut weights = weights::read_weights(path)?.without_parallel();
     if let Prefix::Named(name) = prefix {
         weights = weights.located(wanted, prefix)?;
         let name = name.strip_suffix('.').unwrap_or(name);

@@ -313,19 +313,23 @@ impl Reading<'_> {
         if self.on_invalid == OnInvalid::Skip { OnInvalid::Skip } else { own }
     }
 
+    fn orientation(&self, own: Orientation) -> Orientation {
+        self.orientation.unwrap_or(own)
+    }
+
     fn classes(&self, own: Vec<String>) -> Vec<String> {
         if own.is_empty() { self.classes.to_vec() } else { own }
     }
 
     fn of_voc(&self, config: VocConfig) -> VocConfig {
         let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
-        let orientation = self.orientation.unwrap_or(config.orientation);
+        let orientation = self.orientation(config.orientation);
         VocConfig { on_invalid, orientation, classes, ..config }
     }
 
     fn of_coco(&self, config: CocoConfig) -> CocoConfig {
         let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
-        let orientation = self.orientation.unwrap_or(config.orientation);
+        let orientation = self.orientation(config.orientation);
         CocoConfig { on_invalid, orientation, classes, ..config }
     }
 
@@ -339,7 +343,7 @@ impl Reading<'_> {
 
     fn voc_flat(&self, root: &Path, config: VocFlatConfig) -> sconce_data::Result<ReadImages> {
         let (on_invalid, classes) = (self.rule(config.on_invalid), self.classes(config.classes));
-        let orientation = self.orientation.unwrap_or(config.orientation);
+        let orientation = self.orientation(config.orientation);
         read_voc_flat(root, &VocFlatConfig { on_invalid, orientation, classes, ..config }).map(ReadImages::counted)
     }
 
@@ -349,7 +353,7 @@ impl Reading<'_> {
     }
 
     fn folder(&self, root: &Path, config: FolderConfig) -> sconce_data::Result<ReadImages> {
-        let orientation = self.orientation.unwrap_or(config.orientation);
+        let orientation = self.orientation(config.orientation);
         let config = FolderConfig { on_invalid: self.rule(config.on_invalid), orientation };
         read_unlabelled_as(root, self.classes, &config).map(ReadImages::counted)
     }

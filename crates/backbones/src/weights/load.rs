@@ -46,8 +46,8 @@ fn is_wanted(name: &str, head: &[&str]) -> bool {
 /// ```
 ///
 /// # Errors
-/// [`Error::Load`] names what is missing, unexpected or misshapen, [`WeightsError::Tensor`] what is no tensor of numbers, or holds NaN or infinity,
-/// [`WeightsError::Prefix`] the prefixes that have some of the names; `params` is then as it was.
+/// [`Error::Load`] names what is missing, unexpected or misshapen, [`WeightsError::Tensor`] what is no tensor of numbers, or
+/// holds NaN or infinity, [`WeightsError::Prefix`] the prefixes that have some of the names; `params` is then as it was.
 ///
 /// [`WeightsError::Tensor`]: super::WeightsError::Tensor
 /// [`WeightsError::Prefix`]: super::WeightsError::Prefix

@@ -30,13 +30,16 @@ pub(super) fn checked_size(
     on_invalid: OnInvalid,
     counts: &mut ImageCounts,
 ) -> Result<(usize, usize)> {
-    let size = match on_invalid {
-        OnInvalid::Fail => None,
-        OnInvalid::Skip => Some(Image::read_as(path, orientation).map(|image| (image.height(), image.width()))?),
-    };
-    let (of_head, is_noted) = read_head(path, orientation)?;
+    if on_invalid == OnInvalid::Skip {
+        let image = Image::read_as(path, orientation)?;
+        if orientation == Orientation::Upright {
+            return Ok((image.height(), image.width()));
+        }
+    }
+    // The head says the size of what is decoded.
+    let (size, is_noted) = read_head(path, orientation)?;
     counts.as_stored += usize::from(is_noted && orientation == Orientation::Stored);
-    Ok(size.unwrap_or(of_head))
+    Ok(size)
 }
 
 /// Nothing for an image that is left out, which is counted.

@@ -155,7 +155,10 @@ pub(super) fn differences(options: &RunOptions) -> Result<Vec<Difference>> {
 
 /// At which keys the configuration `text`, which stands in the file `path`, differs from that of `options`, in alphabetical order.
 pub(super) fn differences_from(path: &Path, text: String, options: &RunOptions) -> Result<Vec<Difference>> {
-    let text = options.rewrite.map_or(Ok(text.clone()), |rewrite| rewrite(path, &text))?;
+    let text = match options.rewrite {
+        Some(rewrite) => rewrite(path, &text)?,
+        None => text,
+    };
     let found: toml::Table = text.parse().map_err(|e| EngineError::format(path, e))?;
     let expected: toml::Table = options.config_toml.parse().map_err(|e| EngineError::format("the configuration", e))?;
     let mut all = Vec::new();
